@@ -1,0 +1,1 @@
+"""How values become artifacts and come back."""

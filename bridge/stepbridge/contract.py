@@ -1,0 +1,296 @@
+"""The documents between operator and runner: request, result, error, usage, and the values inside them.
+
+Data flows one way: interface -> :class:`Request` -> run -> :class:`Result` or :class:`ErrorDocument` ->
+artifact.
+Every document is a frozen dataclass that ``stepbridge.documents`` writes and reads. None may hold a secret.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from stepbridge.artifact import Artifact, Draft, safe_key
+from stepbridge.failures import Kind
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Inline:
+    """A small value inside the document.
+
+    :param codec: ``json`` (``data`` is the value) or ``python`` (``data`` is the tagged tree of
+        ``codecs/plain.py``, for tuples, times, decimals, bytes, NaN and non-string keys).
+    """
+
+    TAG = "inline"
+    codec: str
+    data: Any
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A value in the store."""
+
+    TAG = "artifact"
+    artifact: Artifact
+
+
+@dataclass(frozen=True)
+class Outside:
+    """An object that is not an artifact of ours, identified by what its store says of its content.
+
+    :param identity: ``version``, ``checksum:<name>``, or ``etag`` and ``size``: the strongest that was found.
+    """
+
+    TAG = "outside"
+    uri: str
+    size: int
+    identity: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Items:
+    """A list or tuple, item by item, at least one of which is stored."""
+
+    TAG = "items"
+    type: Literal["list", "tuple"]
+    items: tuple[Value, ...]
+
+
+@dataclass(frozen=True)
+class Fields:
+    """A string-keyed mapping, value by value, at least one of which is stored, or several named outputs.
+
+    :param name: the class's qualified name where the value is a named tuple or dataclass, else empty.
+    """
+
+    TAG = "fields"
+    fields: Mapping[str, Value]
+    name: str = ""
+
+
+Value = Inline | Stored | Outside | Items | Fields | Draft
+"""A value on its way. A :class:`Draft` stands only between a step's process and its runner."""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One try of one task instance."""
+
+    dag_id: str
+    run_id: str
+    task_id: str
+    map_index: int = -1
+    try_number: int = 1
+
+    @property
+    def prefix(self) -> str:
+        """Where the attempt's record lies in the store, with a closing slash."""
+        names = "/".join(
+            safe_key(name).replace("/", "=2F") for name in (self.dag_id, self.run_id, self.task_id)
+        )
+        return f"runs/{names}/{self.map_index}/{self.try_number}/"
+
+
+@dataclass(frozen=True)
+class StoreSettings:
+    """How to reach a store; credentials come from the environment of whoever opens it, never from here.
+
+    :param root: ``s3://bucket/prefix`` or ``file:///dir``, without a closing slash.
+    :param endpoint: another S3 endpoint's URL; ``http://`` is allowed only when it is given here or in
+        ``AWS_ENDPOINT_URL``.
+    :param encryption: ``""``, ``AES256`` or ``aws:kms``.
+    :param kms_key: the KMS key's id or ARN for ``aws:kms``.
+    :param path_style: address buckets by path instead of by host name; None: by path where an endpoint is
+        given.
+    """
+
+    root: str
+    endpoint: str = ""
+    region: str = ""
+    encryption: str = ""
+    kms_key: str = ""
+    path_style: bool | None = None
+
+
+@dataclass(frozen=True)
+class CodeRef:
+    """The function to call.
+
+    :param source: ``bundle`` (the zip at ``code/<bundle>.zip``) or ``image`` (import what is installed).
+    :param entry: ``module:qualname``.
+    :param digest: of the normalised code and all it reaches: the key's part.
+    :param bundle: sha256 of the zip's bytes: what the runner verifies; empty for ``image``.
+    :param scope: True where ``entry`` is a maker to be called with ``captured`` to get the function.
+    :param captured: values of the function's closure.
+    """
+
+    source: Literal["bundle", "image"]
+    entry: str
+    digest: str
+    bundle: str = ""
+    scope: bool = False
+    captured: Mapping[str, Value] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Pull:
+    """One ``ti.xcom_pull`` of the function, answered before the start."""
+
+    task_ids: tuple[str, ...]
+    single: bool
+    key: str
+    value: Value
+
+
+@dataclass(frozen=True)
+class ContextData:
+    """What the function may read of Airflow's context.
+
+    :param values: plain keys and their values.
+    :param complete: True where every plain key is here; False where only the keys that analysis found are, as
+        the cache key demands.
+    :param names: every key that Airflow's context had, to tell a missing key from a withheld one.
+    """
+
+    values: Mapping[str, Value] = field(default_factory=dict)
+    pulls: tuple[Pull, ...] = ()
+    complete: bool = True
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Time limits, seconds."""
+
+    timeout: float | None = None
+    grace: float = 10.0
+
+
+@dataclass(frozen=True)
+class CacheTarget:
+    """Where the runner commits the result for later runs.
+
+    :param record: the key's fields with their digests and readable values, kept beside the entry.
+    """
+
+    step: str
+    key: str
+    record: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def path(self) -> str:
+        """The entry's key in the store."""
+        return f"cache/{safe_key(self.step).replace('/', '=2F')}/{self.key}.json"
+
+
+@dataclass(frozen=True)
+class Request:
+    """All a runner needs to run one attempt.
+
+    :param step: the step's id, ``dag_id.task_id`` unless named otherwise.
+    :param output: the return annotation as text, for people; the runner resolves the function's own.
+    :param multiple_outputs: the result is a mapping whose members are pushed apart.
+    :param gpus: how many GPUs must be visible.
+    :param environment: declared variables that are part of the step; never secrets.
+    :param inline_limit: bytes of JSON up to which a value stays inside the result.
+    """
+
+    attempt: Attempt
+    step: str
+    code: CodeRef
+    store: StoreSettings
+    args: tuple[Value, ...] = ()
+    kwargs: Mapping[str, Value] = field(default_factory=dict)
+    context: ContextData | None = None
+    output: str = ""
+    multiple_outputs: bool = False
+    limits: Limits = field(default_factory=Limits)
+    gpus: int = 0
+    environment: Mapping[str, str] = field(default_factory=dict)
+    cache: CacheTarget | None = None
+    inline_limit: int = 1024 * 1024
+    created: str = ""
+    schema: int = SCHEMA
+
+
+@dataclass(frozen=True)
+class Result:
+    """The success of one attempt; written last.
+
+    :param xcoms: what the function pushed by ``ti.xcom_push``.
+    :param cache: ``off``, ``miss`` or ``hit``.
+    :param source: for a hit, the run prefix of the attempt that did the work.
+    """
+
+    attempt: Attempt
+    output: Value
+    xcoms: Mapping[str, Value] = field(default_factory=dict)
+    cache: Literal["off", "miss", "hit"] = "off"
+    key: str = ""
+    source: str = ""
+    started: str = ""
+    finished: str = ""
+    request_digest: str = ""
+    schema: int = SCHEMA
+
+
+@dataclass(frozen=True)
+class ErrorDocument:
+    """The failure of one attempt.
+
+    :param type: the exception's class name.
+    :param code: the stable code, ``SB402``.
+    :param signal: ``skip`` or ``fail`` where the function raised Airflow's exception of that meaning.
+    """
+
+    attempt: Attempt
+    kind: Kind
+    type: str
+    message: str
+    code: str
+    traceback: str = ""
+    retryable: bool = False
+    signal: Literal["", "skip", "fail"] = ""
+    started: str = ""
+    finished: str = ""
+    schema: int = SCHEMA
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What an attempt used. Times in seconds, memory in bytes; None where it could not be measured.
+
+    :param phases: seconds by phase: ``fetch``, ``preflight``, ``run``, ``publish``.
+    """
+
+    phases: Mapping[str, float] = field(default_factory=dict)
+    cpu_seconds: float | None = None
+    peak_rss: int | None = None
+    gpu_peak_memory: int | None = None
+    gpu_utilisation: float | None = None
+    samples: int = 0
+    schema: int = SCHEMA
+
+
+@dataclass(frozen=True)
+class CacheEntry:
+    """A result that later runs may take.
+
+    :param nonce: tells one writer's entry from another's.
+    :param seconds: what the run took: what a hit saves.
+    """
+
+    step: str
+    key: str
+    output: Value
+    xcoms: Mapping[str, Value]
+    record: Mapping[str, Any]
+    source: str
+    created: str
+    nonce: str
+    seconds: float = 0.0
+    schema: int = SCHEMA

@@ -1,0 +1,154 @@
+"""Every error stepbridge raises: a stable code, the place, the cause and the next step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+Kind = Literal["user", "config", "infra", "oom", "timeout", "preempted", "preflight", "interrupted"]
+"""What a failure means for the run; see the table in docs/errors.md."""
+
+
+@dataclass(frozen=True)
+class Code:
+    """One stable error code."""
+
+    id: str
+    title: str
+    kind: Kind
+
+
+def _table(*codes: Code) -> dict[str, Code]:
+    table = {code.id: code for code in codes}
+    if len(table) != len(codes):
+        raise AssertionError("an error code is declared twice")
+    return table
+
+
+CODES: dict[str, Code] = _table(
+    # 1xx: types and interfaces
+    Code("SB101", "the annotation is of a type no codec handles", "config"),
+    Code("SB102", "no codec takes this value", "user"),
+    Code("SB103", "the value does not fit its annotation", "user"),
+    Code("SB104", "the value is not valid JSON", "user"),
+    Code("SB105", "a value has no canonical encoding", "config"),
+    Code("SB106", "the arguments do not fit the function's signature", "config"),
+    Code("SB107", "the producer's output type does not fit the consumer's parameter", "config"),
+    Code("SB108", "the table cannot be stored without losing something", "user"),
+    Code("SB109", "the file or directory cannot be stored", "user"),
+    Code("SB110", "the resources are not valid", "config"),
+    Code("SB111", "the secret is not valid", "config"),
+    # 2xx: code
+    Code("SB201", "the callable has no source that can be shipped", "config"),
+    Code("SB202", "the callable is of a form that cannot be shipped", "config"),
+    Code("SB203", "the code reaches a name that cannot be found", "config"),
+    Code("SB204", "the code reaches an Airflow object of the DAG file", "config"),
+    Code("SB205", "a captured value cannot be shipped", "config"),
+    Code("SB206", "the code cannot be followed to all it reaches", "config"),
+    Code("SB207", "the shipped code does not have the digest the request states", "infra"),
+    Code("SB208", "a module the code imports is missing where the step runs", "config"),
+    Code("SB209", "a declared file is not there", "config"),
+    # 3xx: store and artifacts
+    Code("SB301", "the URI is not one the store understands", "config"),
+    Code("SB302", "the object is not in the store", "infra"),
+    Code("SB303", "the object already exists", "infra"),
+    Code("SB304", "the object is not what its record says", "infra"),
+    Code("SB305", "the store refused or could not be reached", "infra"),
+    Code("SB306", "the bucket or folder is not there", "config"),
+    Code("SB307", "the store cannot be written", "config"),
+    Code("SB308", "the store does not keep conditional writes", "config"),
+    Code("SB309", "a manifest or document cannot be read", "infra"),
+    Code("SB310", "a name leaves the target directory", "infra"),
+    Code("SB311", "the store's settings are not valid", "config"),
+    # 4xx: run
+    Code("SB401", "the request is not the one that was promised", "infra"),
+    Code("SB402", "the step's function raised", "user"),
+    Code("SB403", "the step ended its process itself", "user"),
+    Code("SB404", "the step ran longer than its timeout", "timeout"),
+    Code("SB405", "the step was killed from outside", "interrupted"),
+    Code("SB406", "the step ran out of memory", "oom"),
+    Code("SB407", "the GPU that was asked for is not there", "preflight"),
+    Code("SB408", "the step's process died", "infra"),
+    Code("SB409", "the step ended without a result", "infra"),
+    Code("SB410", "the runner could not be started", "infra"),
+    # 5xx: operator
+    Code("SB501", "the argument belongs to stepbridge", "config"),
+    Code("SB502", "the setting is not valid", "config"),
+    Code("SB503", "the binding cannot be resolved", "config"),
+    Code("SB504", "the context key is not available to a step", "user"),
+    Code("SB505", "the XCom pull cannot be resolved before the step starts", "user"),
+    Code("SB506", "the connection or variable is not declared", "config"),
+    Code("SB507", "the backend is not available", "config"),
+    # 6xx: cache
+    Code("SB601", "the step cannot be cached as declared", "config"),
+)
+
+
+class StepbridgeError(Exception):
+    """Base of all errors: ``code`` is stable, ``kind`` says what the failure means for the run.
+
+    :param code: an id of :data:`CODES`.
+    :param cause: what is wrong, with the names and values that show it.
+    :param place: where: a file and line, a parameter, a URI.
+    :param hint: what to do next.
+    """
+
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, code: str, cause: str, *, place: str = "", hint: str = "") -> None:
+        self.code = CODES[code]
+        self.cause = cause
+        self.place = place
+        self.hint = hint
+        super().__init__(self.describe())
+
+    @property
+    def kind(self) -> Kind:
+        """What this failure means for the run."""
+        return self.code.kind
+
+    def describe(self) -> str:
+        """The whole message: ``SB103 at PLACE: CAUSE. Next: HINT``."""
+        where = f" at {self.place}" if self.place else ""
+        what_next = f" Next: {self.hint}" if self.hint else ""
+        return f"{self.code.id}{where}: {self.cause}{what_next}"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Keep the parts when the error crosses a process."""
+        return (_rebuild, (type(self), self.code.id, self.cause, self.place, self.hint))
+
+
+def _rebuild(cls: type[StepbridgeError], code: str, cause: str, place: str, hint: str) -> StepbridgeError:
+    return cls(code, cause, place=place, hint=hint)
+
+
+class TypeProblem(StepbridgeError):
+    """A value, annotation or argument does not fit (SB1xx)."""
+
+
+class CodeProblem(StepbridgeError):
+    """A callable cannot be shipped or imported as it is (SB2xx)."""
+
+
+class StoreProblem(StepbridgeError):
+    """The store failed or holds something wrong (SB3xx)."""
+
+
+class ObjectMissing(StoreProblem):
+    """No object lies under this key."""
+
+
+class ObjectExists(StoreProblem):
+    """A conditional write found another object under its key."""
+
+
+class IntegrityProblem(StoreProblem):
+    """Bytes that were read differ from what their record says."""
+
+
+class RunProblem(StepbridgeError):
+    """A run failed (SB4xx)."""
+
+
+class OperatorProblem(StepbridgeError):
+    """A task is declared or bound in a way that cannot work (SB5xx, SB6xx)."""
