@@ -1,7 +1,5 @@
 """stepbridge: typed, cached steps for Airflow DAGs that already exist."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:

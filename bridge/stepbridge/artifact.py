@@ -18,6 +18,8 @@ from stepbridge import hashing
 from stepbridge.failures import StoreProblem
 
 MANIFEST = "manifest.json"
+_INSIDE = "data/"
+"""Where a directory's payload lies, apart from the manifest: who lists the URI sees the directory alone."""
 SCHEMA = 1
 _IN_URI = re.compile(r"^(?P<root>.+)/artifacts/(?P<shard>[0-9a-f]{2})/(?P<digest>[0-9a-f]{64})/(?P<rest>.*)$")
 
@@ -132,9 +134,12 @@ class Draft:
 
     def keys(self) -> tuple[StoredFile, ...]:
         """The payload objects this draft becomes, in the order of ``files``."""
-        lead = f"{self.files[0].sha256[:16]}/" if self.canonical and self.files else ""
+        lead = _INSIDE if not self.name or self.name == MANIFEST else ""
+        if self.canonical and self.files:
+            lead = f"{self.files[0].sha256[:16]}/"
         return tuple(
-            StoredFile(file.path, lead + safe_key(file.path), file.size, file.sha256) for file in self.files
+            StoredFile(file.path, lead + payload_key(file.path), file.size, file.sha256)
+            for file in self.files
         )
 
 
@@ -144,9 +149,9 @@ def prefix(digest: str) -> str:
 
 
 def uri_of(root: str, manifest: Manifest) -> str:
-    """The URI an artifact travels as: its payload object, or the prefix with a slash for a directory."""
+    """The URI an artifact travels as: its payload object, or for a directory the prefix of its payload."""
     base = f"{root.rstrip('/')}/{prefix(manifest.digest)}"
-    return base if not manifest.name or len(manifest.files) != 1 else base + manifest.files[0].key
+    return base + (manifest.files[0].key if manifest.name and len(manifest.files) == 1 else _INSIDE)
 
 
 def reference(root: str, manifest: Manifest) -> Artifact:
@@ -179,6 +184,17 @@ def safe_key(path: str) -> str:
     key = _UNSAFE.sub(lambda m: b"=%02X" % m[0][0], raw).decode("ascii")
     parts = ["=2E" * len(part) if part and set(part) == {"."} else part for part in key.split("/")]
     return "/".join(parts)
+
+
+def payload_key(path: str) -> str:
+    """The key of a payload file below its artifact's prefix; injective.
+
+    A name too long for a store once it is escaped is stood for by its digest: the manifest keeps the name.
+    """
+    key = safe_key(path)
+    if len(key) > 700 or any(len(part) > 240 for part in key.split("/")):
+        return f"=long/{hashing.digest_bytes(path.encode('utf-8', 'surrogateescape'))}"
+    return key
 
 
 def check_relative(path: str, *, place: str) -> PurePosixPath:

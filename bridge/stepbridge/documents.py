@@ -17,8 +17,8 @@ Json = None | bool | int | float | str | list[Any] | dict[str, Any]
 
 
 def dump(document: object) -> bytes:
-    """*document*, a dataclass instance, as UTF-8 JSON with sorted keys and a closing newline."""
-    return (json.dumps(to_json(document), sort_keys=True, allow_nan=False, indent=1) + "\n").encode()
+    """*document*, a dataclass instance, as UTF-8 JSON with a closing newline; keys keep their order."""
+    return (json.dumps(to_json(document), allow_nan=False, indent=1) + "\n").encode()
 
 
 def load(cls: type[T], data: bytes, *, place: str) -> T:
@@ -28,7 +28,8 @@ def load(cls: type[T], data: bytes, *, place: str) -> T:
     :raises StoreProblem: SB309 with the path of the field that is wrong.
     """
     try:
-        return from_json(cls, json.loads(data), place=place)
+        found: T = from_json(cls, json.loads(data), place=place)
+        return found
     except (ValueError, UnicodeDecodeError) as error:
         raise StoreProblem("SB309", f"not a JSON document: {error}", place=place) from error
 
@@ -51,8 +52,6 @@ def from_json(cls: Any, data: Any, *, place: str) -> Any:
     origin = typing.get_origin(cls)
     if cls is Any or cls is object:
         return data
-    if isinstance(cls, typing.TypeAliasType) if hasattr(typing, "TypeAliasType") else False:
-        return from_json(cls.__value__, data, place=place)
     if origin in (typing.Union, types.UnionType):
         return _union(cls, data, place)
     if origin is tuple:

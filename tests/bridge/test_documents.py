@@ -121,9 +121,9 @@ def test_names_that_leave_the_directory_are_refused(path: str) -> None:
 
 def test_uri_of_a_file_a_directory_and_a_table() -> None:
     one = Manifest("ab" * 32, "c", "t", "file", "m.pkl", (StoredFile("m.pkl", "m.pkl", 1, "d"),))
-    tree = Manifest("ab" * 32, "c", "t", "directory", "", (StoredFile("x", "x", 1, "d"),))
+    tree = Manifest("ab" * 32, "c", "t", "directory", "", (StoredFile("x", "data/x", 1, "d"),))
     assert reference("s3://b/p", one).uri == f"s3://b/p/{prefix('ab' * 32)}m.pkl"
-    assert reference("s3://b/p", tree).uri == f"s3://b/p/{prefix('ab' * 32)}"
+    assert reference("s3://b/p", tree).uri == f"s3://b/p/{prefix('ab' * 32)}data/"
     for uri in (reference("s3://b/p", one).uri, reference("s3://b/p", tree).uri):
         assert parse_uri(uri) == ("s3://b/p", "ab" * 32)
     assert parse_uri("s3://b/p/artifacts/aa/" + "ab" * 32 + "/x") is None

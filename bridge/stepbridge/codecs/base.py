@@ -37,9 +37,10 @@ class Codec(Protocol):
         """
         ...
 
-    def load(self, manifest: Manifest, path: Path, annotation: object, *, place: str) -> object:
+    def load(self, manifest: Manifest | None, path: Path, annotation: object, *, place: str) -> object:
         """The value whose payload was fetched to *path*: the file itself, or the directory.
 
+        :param manifest: None for an outside object, which is told by its suffix.
         :param annotation: the type the reader declares, or None for the type that was stored.
         """
         ...

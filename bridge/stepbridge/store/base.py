@@ -1,7 +1,7 @@
 """What a store promises, whatever stands behind it.
 
-Keys are relative to the root, POSIX, ``[A-Za-z0-9._=/-]``, without ``//``, ``..`` or a closing slash. A write is
-visible whole or not at all. Failures are ``StoreProblem`` and name the object's URI.
+Keys are relative to the root, POSIX, ``[A-Za-z0-9._=/-]``, without ``//``, ``..`` or a closing slash. A write
+is visible whole or not at all. Failures are ``StoreProblem`` and name the object's URI.
 """
 
 from __future__ import annotations
@@ -42,12 +42,16 @@ class Download:
     """An object on its way to a local file, with what its record says of it.
 
     :param sha256: 64 hex digits, or empty where nothing is recorded (outside objects).
+    :param etag: read only the content that the store names so (outside objects).
+    :param version: read this version of the object (outside objects).
     """
 
     key: str
     target: Path
     size: int
     sha256: str = ""
+    etag: str = ""
+    version: str = ""
 
 
 class Store(Protocol):
@@ -76,8 +80,8 @@ class Store(Protocol):
     ) -> None:
         """Write a small object in one request.
 
-        :param create: only where no object is (``If-None-Match: *``). A conflict or a lost answer is settled by
-            reading: an object with these very bytes is ours, and the call succeeds.
+        :param create: only where no object is (``If-None-Match: *``). A conflict or a lost answer is settled
+            by reading: an object with these very bytes is ours, and the call succeeds.
         :raises ObjectExists: SB303, with ``create``, where another object is there.
         """
         ...

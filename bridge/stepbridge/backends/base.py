@@ -1,0 +1,66 @@
+"""What a backend promises, and how an attempt's end is read from the store whatever ran it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import stepbridge
+from stepbridge import documents
+from stepbridge.contract import Attempt, ErrorDocument, Result
+from stepbridge.failures import ObjectMissing
+from stepbridge.store.base import Store
+
+T = TypeVar("T")
+
+
+class Backend(Protocol):
+    """A place where a runner can be started."""
+
+    def run(
+        self,
+        request_uri: str,
+        digest: str,
+        *,
+        environment: Mapping[str, str],
+        on_line: Callable[[str], None] | None,
+    ) -> int:
+        """Start the runner, wait for its end, and give its exit status; the store has the outcome.
+
+        :param environment: variables for the step: ``AIRFLOW_VAR_*``, ``AIRFLOW_CONN_*``, secrets. They reach
+            the step by its environment and are written nowhere.
+        :param on_line: gets each line of the step's log while it runs.
+        """
+        ...
+
+    def cancel(self) -> None:
+        """End the runner that runs, if one does; safe from another thread or a signal handler."""
+        ...
+
+
+def outcome(store: Store, attempt: Attempt) -> Result | ErrorDocument | None:
+    """How the attempt ended: its result if there is one, else its error, else None."""
+    try:
+        return _read(store, attempt, "result.json", Result)
+    except ObjectMissing:
+        pass
+    try:
+        return _read(store, attempt, "error.json", ErrorDocument)
+    except ObjectMissing:
+        return None
+
+
+def _read(store: Store, attempt: Attempt, name: str, cls: type[T]) -> T:
+    key = attempt.prefix + name
+    return documents.load(cls, store.get(key), place=store.uri(key))
+
+
+def python_path(current: str) -> str:
+    """*current*, a ``PYTHONPATH``, for a process elsewhere: absolute, with this checkout if it is one."""
+    home = Path(stepbridge.__file__).resolve().parent.parent
+    parts = [os.path.abspath(part) for part in current.split(os.pathsep) if part]  # noqa: PTH100 - keeps links
+    if home.name in {"site-packages", "dist-packages"} or str(home) in parts:
+        return os.pathsep.join(parts)
+    return os.pathsep.join([str(home), *parts])

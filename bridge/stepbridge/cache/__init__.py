@@ -1,0 +1,1 @@
+"""When a result that exists may stand for a run."""

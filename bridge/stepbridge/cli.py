@@ -1,0 +1,217 @@
+"""The ``stepbridge`` command: look into a store and check that it keeps its promises.
+
+Exit codes: 0 done, 1 a check failed or the thing asked for is not there, 2 usage or internal error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from stepbridge import __version__, artifact, documents
+from stepbridge.contract import Attempt, StoreSettings, Value
+from stepbridge.failures import StepbridgeError
+from stepbridge.store.base import Store
+
+_STORE_VARIABLE = "AIRFLOW__STEPBRIDGE__STORE"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; the exit code."""
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    try:
+        command: Callable[[argparse.Namespace], int] = arguments.command
+        return command(arguments)
+    except StepbridgeError as error:
+        print(f"stepbridge: {error}", file=sys.stderr)
+        return 1 if error.code.id in {"SB302", "SB306"} else 2
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="stepbridge", description="Look into a stepbridge store.")
+    parser.add_argument("--version", action="version", version=f"stepbridge {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    doctor = commands.add_parser("doctor", help="check that the store can be used")
+    _store_option(doctor)
+    doctor.set_defaults(command=_doctor)
+
+    show = commands.add_parser("show", help="the manifest of an artifact")
+    show.add_argument("uri", help="the artifact's URI, as in XCom")
+    show.add_argument("--format", choices=("text", "json"), default="text")
+    show.set_defaults(command=_show)
+
+    runs = commands.add_parser("runs", help="the attempts in the store")
+    runs.add_argument("dag_id", nargs="?", default="")
+    runs.add_argument("run_id", nargs="?", default="")
+    _store_option(runs)
+    runs.add_argument("--format", choices=("text", "json"), default="text")
+    runs.set_defaults(command=_runs)
+
+    log = commands.add_parser("log", help="the log of one attempt")
+    log.add_argument("attempt", help="its prefix as `runs` prints it: runs/DAG/RUN/TASK/MAP/TRY/")
+    _store_option(log)
+    log.set_defaults(command=_log)
+    return parser
+
+
+def _store_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--store",
+        default=os.environ.get(_STORE_VARIABLE, ""),
+        help=f"the store's root URI; default: the environment variable {_STORE_VARIABLE}",
+    )
+
+
+def _open(root: str) -> Store:
+    from stepbridge.store.opening import open_store, settings_for
+
+    if not root:
+        raise StepbridgeError(
+            "SB311", "no store is named", place="--store", hint=f"give --store URI or set {_STORE_VARIABLE}"
+        )
+    nearby = settings_for(root)
+    return open_store(
+        StoreSettings(root.rstrip("/"), nearby.endpoint, nearby.region, path_style=nearby.path_style)
+    )
+
+
+@dataclass(frozen=True)
+class _Check:
+    name: str
+    good: bool
+    detail: str = ""
+
+
+def _checks(store: Store) -> Iterator[_Check]:
+    from stepbridge.store.probe import probe_conditional_writes
+
+    key = f"doctor/{os.urandom(8).hex()}"
+    try:
+        store.put(key, b"stepbridge")
+        yield _Check("write", True)
+        yield _Check("read", store.get(key) == b"stepbridge")
+        yield _Check("list", [info.key for info in store.list(key)] == [key])
+        store.delete(key)
+        yield _Check("delete", store.head(key) is None)
+        yield _Check(
+            "conditional write",
+            probe_conditional_writes(store),
+            "several writers raced for one key; exactly one must win",
+        )
+    except StepbridgeError as error:
+        yield _Check("access", False, str(error))
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    store = _open(arguments.store)
+    print(store.root)
+    bad = 0
+    for check in _checks(store):
+        bad += not check.good
+        print(f"  ok    {check.name}" if check.good else f"  FAIL  {check.name}  {check.detail}")
+    return 1 if bad else 0
+
+
+def _show(arguments: argparse.Namespace) -> int:
+    from stepbridge import publishing
+
+    found = artifact.parse_uri(arguments.uri)
+    if found is None:
+        raise StepbridgeError("SB301", "the URI is not an artifact's", place=arguments.uri)
+    store = _open(found[0])
+    manifest = publishing.read_manifest(store, found[1])
+    if arguments.format == "json":
+        print(json.dumps(documents.to_json(manifest), indent=1, sort_keys=True))
+        return 0
+    print(f"{artifact.uri_of(store.root, manifest)}")
+    print(f"  type     {manifest.type} ({manifest.format})")
+    print(f"  size     {manifest.size} bytes in {len(manifest.files)} file(s)")
+    print(f"  content  sha256 {manifest.content}")
+    print(f"  created  {manifest.created}")
+    if manifest.producer is not None:
+        made = manifest.producer
+        print(f"  by       {made.dag_id}.{made.task_id} {made.run_id} try {made.try_number}")
+    for name, value in manifest.summary.items():
+        print(f"  {name:<8} {json.dumps(value)}")
+    missing = publishing.missing(store, artifact.reference(store.root, manifest))
+    print(f"  state    {missing or 'complete'}")
+    return 1 if missing else 0
+
+
+@dataclass(frozen=True)
+class _Run:
+    prefix: str
+    state: str
+    cache: str
+    output: tuple[str, ...]
+    finished: str
+
+
+def _attempts(store: Store, dag_id: str, run_id: str) -> Iterator[_Run]:
+    from stepbridge.backends.base import outcome
+    from stepbridge.contract import Result
+    from stepbridge.runner.attempt import attempt_of
+
+    parts = Attempt(dag_id, run_id, "").prefix.split("/")
+    lead = "/".join(parts[: 1 + bool(dag_id) + bool(run_id)]) + "/"
+    seen: dict[str, set[str]] = {}
+    for info in store.list(lead):
+        head, _, name = info.key.rpartition("/")
+        if name in {"request.json", "result.json", "error.json"}:
+            seen.setdefault(head + "/", set()).add(name)
+    for prefix in sorted(seen):
+        end = outcome(store, attempt_of(store.uri(prefix + "request.json"))[2])
+        if isinstance(end, Result):
+            yield _Run(prefix, "success", end.cache, tuple(_uris(end.output)), end.finished)
+        elif end is not None:
+            yield _Run(
+                prefix,
+                f"{end.kind}: {end.message.splitlines()[0] if end.message else end.type}",
+                "",
+                (),
+                end.finished,
+            )
+        else:
+            yield _Run(prefix, "no outcome", "", (), "")
+
+
+def _uris(value: Value) -> Iterator[str]:
+    from stepbridge.contract import Stored
+    from stepbridge.values import stored
+
+    for leaf in stored(value):
+        yield leaf.artifact.uri if isinstance(leaf, Stored) else leaf.uri
+
+
+def _runs(arguments: argparse.Namespace) -> int:
+    found = list(_attempts(_open(arguments.store), arguments.dag_id, arguments.run_id))
+    if arguments.format == "json":
+        print(json.dumps([documents.to_json(run) for run in found], indent=1))
+    for run in found if arguments.format == "text" else ():
+        print(f"{run.prefix}  {run.state}{'  cache ' + run.cache if run.cache else ''}  {run.finished}")
+        for uri in run.output:
+            print(f"    {uri}")
+    return 0 if found else 1
+
+
+def _log(arguments: argparse.Namespace) -> int:
+    from stepbridge.runner.logs import read_log
+
+    prefix = arguments.attempt.rstrip("/") + "/"
+    for part in read_log(_open(arguments.store), prefix):
+        sys.stdout.buffer.write(part)
+    sys.stdout.flush()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

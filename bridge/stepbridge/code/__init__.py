@@ -1,0 +1,1 @@
+"""What of a project's source a step reaches, and how it ships."""

@@ -1,0 +1,143 @@
+"""The normal form of code: one text for all spellings of the same statements, equal on every Python version.
+
+``ast.unparse`` spells f-strings, tuples and quotes differently from one minor version to the next, and
+``ast.dump`` names fields that come and go. So the form is written here: class, then the fields that carry
+meaning, with every leaf escaped to ASCII. Distinct trees have distinct forms.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Collection, Iterable
+from functools import cache, lru_cache
+
+from stepbridge import hashing
+from stepbridge.code.source import Source, no_collection
+
+_SILENT = frozenset({"ctx", "kind", "type_comment", "type_ignores"})
+_OPTIONAL = frozenset({"type_params", "default_value"})
+_DOCUMENTED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Module)
+
+
+@cache
+def _fields(name: str) -> tuple[str, ...]:
+    cls: type[ast.AST] = getattr(ast, name)
+    return tuple(field for field in cls._fields if field not in _SILENT)
+
+
+class _Writer:
+    """Writes normal forms; *dropped* holds nodes that are left out, by identity."""
+
+    def __init__(self, dropped: Collection[int], docstrings: bool) -> None:
+        self.out: list[str] = []
+        self.dropped = dropped
+        self.docstrings = docstrings
+
+    def node(self, node: ast.AST) -> None:
+        cls = node.__class__
+        out = self.out
+        if cls is ast.Name:
+            out.append(f"Name({node.id!a})")  # type: ignore[attr-defined]
+        elif cls is ast.Constant:
+            out.append(_constant(node.value))  # type: ignore[attr-defined]
+        elif cls is ast.JoinedStr:
+            self.joined(node)  # type: ignore[arg-type]
+        else:
+            self.general(node, cls)
+
+    def general(self, node: ast.AST, cls: type[ast.AST]) -> None:
+        out = self.out
+        out.append(cls.__name__)
+        out.append("(")
+        members = node.__dict__
+        for field in _fields(cls.__name__):
+            value = members.get(field)
+            kind = value.__class__
+            if kind is list:
+                if value or field not in _OPTIONAL:
+                    self.items(node, field, value)  # type: ignore[arg-type]
+            elif value is None:
+                out.append("-," if field not in _OPTIONAL else "")
+            elif kind is str:
+                out.append(ascii(value))
+                out.append(",")
+            elif isinstance(value, ast.AST):
+                self.node(value)
+                out.append(",")
+            else:
+                out.append(_constant(value))
+                out.append(",")
+        out.append(")")
+
+    def items(self, node: ast.AST, field: str, value: list[object]) -> None:
+        if field == "body" and not self.docstrings and isinstance(node, _DOCUMENTED):
+            value = value[1:] if value and _is_docstring(value[0]) else value
+        out = self.out
+        out.append("[")
+        dropped = self.dropped
+        for item in value:
+            if isinstance(item, ast.AST):
+                if dropped and id(item) in dropped:
+                    continue
+                self.node(item)
+                out.append(",")
+            else:
+                out.append(_constant(item))
+                out.append(",")
+        out.append("]")
+
+    def joined(self, node: ast.JoinedStr) -> None:
+        """An f-string; how its literal text is cut into pieces differs between versions."""
+        text = ""
+        self.out.append("JoinedStr[")
+        for part in node.values:
+            if isinstance(part, ast.Constant):
+                text += str(part.value)
+                continue
+            if text:
+                self.out.append(ascii(text) + ",")
+                text = ""
+            self.node(part)
+            self.out.append(",")
+        if text:
+            self.out.append(ascii(text))
+        self.out.append("]")
+
+
+def _is_docstring(node: object) -> bool:
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )
+
+
+def _constant(value: object) -> str:
+    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 8192:
+        return f"int:{value:x}"
+    return f"{value.__class__.__name__}:{value!a}"
+
+
+def form(nodes: Iterable[ast.AST], dropped: Collection[int] = (), docstrings: bool = False) -> str:
+    """The normal form of *nodes*, one after another.
+
+    :param dropped: ids of nodes to leave out: Airflow's decorators.
+    :param docstrings: keep docstrings, where the code reads ``__doc__``.
+    """
+    writer = _Writer(dropped, docstrings)
+    for node in nodes:
+        writer.node(node)
+        writer.out.append(";")
+    return "".join(writer.out)
+
+
+@lru_cache(maxsize=512)
+def module_digest(source: Source, docstrings: bool = False) -> str:
+    """The digest of a whole module's normal form; computed once per content and process."""
+    with no_collection():
+        return text_digest(form([source.tree], docstrings=docstrings))
+
+
+def text_digest(*texts: str) -> str:
+    """The digest of normal forms."""
+    return hashing.digest(("stepbridge.code/1", *texts))

@@ -1,0 +1,564 @@
+"""The slice of one file: from the names that are needed to the statements that make them, and no others."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from stepbridge.code.airflow_names import DAG_TYPES, STAND_INS, is_airflow
+from stepbridge.code.facts import Facts
+from stepbridge.code.nodes import COMPOUND, DEFINITIONS, FUNCTIONS, Imported, Node, absolute
+from stepbridge.code.scope import (
+    DEFAULT,
+    Captured,
+    file_of,
+    is_plain,
+    live_defaults,
+    reference_to,
+    refuse_capture,
+    refuse_local,
+    unwrapped,
+)
+from stepbridge.code.source import Edit, Source
+from stepbridge.code.uses import BUILTINS, Annotation, Chain, Import, LocalImport, Uses, analyse, root
+from stepbridge.failures import CodeProblem
+
+
+class Project(Protocol):
+    """What a region asks of the modules around it."""
+
+    def want(self, module: str, path: Chain, place: str) -> None:
+        """The code reads the attributes *path* of *module*."""
+
+    def require(self, module: str, place: str) -> None:
+        """The code imports *module*."""
+
+    def member(self, module: str, name: str, place: str) -> None:
+        """The code imports *name* from *module*, which may be a module itself."""
+
+    def exports(self, module: str) -> set[str] | None:
+        """The names a star import of *module* binds; None where that is not known."""
+
+    def airflow(self, module: str, name: str, place: str) -> None:
+        """The code that ships needs this name of Airflow's."""
+
+    def dynamic(self, kind: str, node: ast.AST, facts: Facts) -> None:
+        """The code names something at run time."""
+
+
+@dataclass
+class Target:
+    """The definition that a step calls, where it is picked by its place and not by its name.
+
+    :param node: the ``def``, class or lambda.
+    :param function: its live function, for closures and defaults.
+    :param result: the expression that gives it inside its scope: ``train`` or ``Jobs.train``.
+    :param opened: the functions and classes around it, outermost first.
+    """
+
+    node: ast.AST
+    function: object
+    result: str
+    opened: tuple[ast.AST, ...] = ()
+
+
+@dataclass
+class Region:
+    """A file, and what of it has been selected so far.
+
+    :param shipped: the module name that it ships under.
+    :param live: the live module's globals, where the file is loaded.
+    """
+
+    facts: Facts
+    shipped: str
+    project: Project
+    live: Mapping[str, Any] = field(default_factory=dict)
+    target: Target | None = None
+    selected: set[Node] = field(default_factory=set)
+    captured: Captured = field(default_factory=Captured)
+    edits: list[Edit] = field(default_factory=list)
+    lambda_node: Node | None = None
+    whole: bool = False
+    _needed: set[tuple[int, str]] = field(default_factory=set)
+    _pending: list[Node] = field(default_factory=list)
+
+    @property
+    def source(self) -> Source:
+        """The file."""
+        return self.facts.source
+
+    # selection ---------------------------------------------------------------------------------------------
+
+    def need(self, name: str, line: int = 0) -> None:
+        """Select what makes the module-level *name*."""
+        self._need(name, 0, line)
+        self._drain()
+
+    def need_all(self) -> None:
+        """Select everything, where it is not known which names are used."""
+        self.whole = True
+        for name in sorted(self.facts.names):
+            self.need(name)
+
+    def need_target(self, target: Target) -> None:
+        """Select the definition at a place."""
+        self.target = target
+        self.captured.take(target.function)
+        if isinstance(target.node, ast.Lambda):
+            self._select_lambda(target.node)
+        else:
+            node = self.facts.leaves[id(target.node)]
+            self._select(node, around=False)
+        self._drain()
+
+    def prepare(self) -> None:
+        """Select what concerns all code: ``__future__`` imports and changes of the environment."""
+        self.selected.update(self.facts.futures)
+        for node in self.facts.environment:
+            self._select(node)
+        self._drain()
+
+    def _drain(self) -> None:
+        while self._pending:
+            while self._pending:
+                self._follow(self._pending.pop())
+            self._select_flags()
+
+    def _select(self, node: Node, around: bool = True) -> None:
+        if node in self.selected:
+            return
+        if node.tainted and not node.header:
+            raise self._builder_problem(node)
+        self.selected.add(node)
+        if around:
+            for step in node.parents:
+                header = self.facts.headers.get(id(step.node))
+                if header is not None and not self._replaced(header):
+                    self._select(header)
+        if node.header:
+            self._select_control(node)
+            self._select_attempts(node)
+        self._pending.append(node)
+
+    def _replaced(self, header: Node) -> bool:
+        """True for ``with DAG(...)``, whose header becomes ``if True:``."""
+        if not header.tainted:
+            return False
+        if isinstance(header.stmt, ast.With | ast.AsyncWith):
+            return True
+        raise self._builder_problem(header)
+
+    def _select_control(self, header: Node) -> None:
+        """Select what steers a kept loop or handler: ``break``, ``continue``, and ``raise`` in handlers."""
+        for node in self.facts.nodes:
+            for step in node.parents:
+                if step.node is not header.stmt:
+                    continue
+                loop = isinstance(header.stmt, ast.For | ast.While) and isinstance(
+                    node.stmt, ast.Break | ast.Continue
+                )
+                handler = step.block.startswith("handler:") and isinstance(node.stmt, ast.Raise)
+                if (loop or handler) and not self._needs_airflow(node):
+                    self._select(node)
+
+    def _select_attempts(self, header: Node) -> None:
+        """Select all that a ``try`` with handlers attempts: whether it succeeds decides what runs next."""
+        if not isinstance(header.stmt, ast.Try | ast.TryStar) or not header.stmt.handlers:
+            return
+        for node in self._attempts(header):
+            if not self._imports_airflow(node) and not self._needs_airflow(node):
+                self._select(node)
+
+    def _select_flags(self) -> None:
+        """Where a ``try`` does more than import, imports of Airflow's in it decide as well."""
+        for header in [node for node in self.selected if isinstance(node.stmt, ast.Try | ast.TryStar)]:
+            inside = [
+                node for node in self.selected if any(step.node is header.stmt for step in node.parents)
+            ]
+            if any(self._decides(node) for node in inside):
+                for node in self._attempts(header):
+                    if self._imports_airflow(node):
+                        self._select(node)
+
+    def _decides(self, node: Node) -> bool:
+        names = node.uses.binds | node.effects if node.alias is None and not node.header else set()
+        return any((self.facts.home(name, node.level), name) in self._needed for name in names)
+
+    def _attempts(self, header: Node) -> list[Node]:
+        return [
+            node
+            for node in self.facts.nodes
+            if any(step.node is header.stmt and step.block == "body" for step in node.parents)
+            and not node.tainted
+            and node.level == header.level
+            and not _cannot_fail(node)
+        ]
+
+    def _imports_airflow(self, node: Node) -> bool:
+        return any(entry.node is node and is_airflow(entry.module) for entry in self._entries(node))
+
+    def _entries(self, node: Node) -> list[Imported]:
+        if node.alias is None:
+            return []
+        return [entry for name in node.uses.binds for entry in self.facts.imported(name, node.level)]
+
+    def _needs_airflow(self, node: Node) -> bool:
+        return any(
+            is_airflow(entry.module) and entry.attribute not in STAND_INS
+            for name in node.uses.now
+            for entry in self.facts.imported(name, node.level)
+        )
+
+    def _builder_problem(self, node: Node, name: str = "") -> CodeProblem:
+        what = name or ", ".join(sorted(node.uses.binds | node.effects)) or "this statement"
+        return CodeProblem(
+            "SB204",
+            f"the step's code reaches {what}, which Airflow makes when the DAG file is parsed",
+            place=self.source.place(node.line),
+            hint="pass what the step needs of it (an id, a path, a number) as an argument",
+        )
+
+    # names -------------------------------------------------------------------------------------------------
+
+    def _follow(self, node: Node) -> None:
+        if node.alias is not None:
+            self._follow_import(node)
+            return
+        uses = node.uses
+        if isinstance(node.stmt, DEFINITIONS) and not node.header:
+            self.facts.check_decorators(node.stmt, node.level)
+        skipped = self._settle_defaults(node) if self.target and node.stmt is self.target.node else uses
+        self._annotations(node, skipped)
+        for entry in skipped.imports:
+            self._local_import(entry)
+        for kind, where in skipped.dynamic:
+            self.project.dynamic(kind, where, self.facts)
+        for name in sorted(skipped.names()):
+            self._read(name, skipped.chains(name), node, skipped.lines.get(name, node.line), skipped)
+        for name in sorted(node.effects):
+            self._need(name, node.level, node.line, optional=True)
+
+    def _read(self, name: str, chains: set[Chain], node: Node, line: int, uses: Uses) -> None:
+        level = 0 if self._is_lambda(node) else node.level
+        if self._is_lambda(node) and name in self.captured.cells:
+            self._capture(name, line)
+            return
+        for entry in self.facts.imported(name, level):
+            self._used(entry, chains, line)
+        self._need(name, level, line, optional=name in uses.guarded)
+
+    def _used(self, entry: Imported, chains: set[Chain], line: int) -> None:
+        place = self.source.place(line)
+        for chain in sorted(chains):
+            if not is_airflow(entry.module):
+                self.project.want(entry.module, entry.path(chain), place)
+            elif entry.attribute not in STAND_INS:
+                self.project.airflow(entry.module, entry.attribute, place)
+
+    def _need(self, name: str, level: int, line: int, optional: bool = False) -> None:
+        home = self.facts.home(name, level)
+        if (home, name) in self._needed:
+            return
+        self._needed.add((home, name))
+        if home:
+            self._capture(name, line, home)
+            return
+        nodes = self.facts.touching.get((0, name), [])
+        if not any(name in node.uses.binds for node in nodes) and not self._starred(name):
+            if name in BUILTINS or optional or self._bound_late(name):
+                self._select_all(nodes)
+                return
+            raise CodeProblem(
+                "SB203",
+                f"the code reads {name!r}, and nothing in the file binds that name",
+                place=self.source.place(line or 1),
+                hint="import or define it by name; exec(), globals() and star imports cannot be followed",
+            )
+        self._refuse_live(name, nodes)
+        self._select_all(nodes)
+
+    def _select_all(self, nodes: list[Node]) -> None:
+        for node in nodes:
+            if node.header and node.tainted:
+                raise self._builder_problem(node)
+            if self.target is not None and node.stmt is self.target.node and node.level == 0:
+                self._select_around(node)
+            self._select(node)
+
+    def _select_around(self, node: Node) -> None:
+        """The target is read by its name as well: what surrounds it counts."""
+        for step in node.parents:
+            header = self.facts.headers.get(id(step.node))
+            if header is not None and not self._replaced(header):
+                self._select(header)
+
+    def _bound_late(self, name: str) -> bool:
+        return any(name in node.uses.late_binds for node in self.facts.nodes if node.alias is None)
+
+    def _refuse_live(self, name: str, nodes: list[Node]) -> None:
+        value = self.live.get(name)
+        kinds = [cls for cls in type(value).__mro__ if cls.__module__.partition(".")[0] == "airflow"]
+        if any(cls.__name__ in DAG_TYPES for cls in kinds) and unwrapped(value) is value:
+            raise self._builder_problem(nodes[-1], name)
+
+    def _starred(self, name: str) -> bool:
+        """Select the star imports that may bind *name*; True where one does or cannot be ruled out."""
+        unknown = []
+        for node, module in self.facts.stars:
+            exported = self.project.exports(module)
+            if exported is None:
+                unknown.append(node)
+            elif name in exported:
+                self.project.want(module, (name,), self.source.place(node.line))
+                self._select(node)
+                return True
+        if name in BUILTINS:
+            return False
+        for node in unknown:
+            self._select(node)
+        return bool(unknown)
+
+    # imports -----------------------------------------------------------------------------------------------
+
+    def _follow_import(self, node: Node) -> None:
+        assert node.alias is not None
+        assert isinstance(node.stmt, ast.Import | ast.ImportFrom)
+        self._import(node.stmt, node.alias)
+        module, _ = absolute(node.stmt, node.alias, self.facts.module, self.facts.package)
+        for other in self.facts.settings.get(module.partition(".")[0], ()):
+            self._select(other)
+
+    def _import(self, stmt: Import, alias: ast.alias) -> None:
+        module, attribute = absolute(stmt, alias, self.facts.module, self.facts.package)
+        place = self.source.place(stmt)
+        if is_airflow(module):
+            if attribute not in STAND_INS:
+                self.project.airflow(module, attribute, place)
+        elif module != "__future__":
+            self.project.require(module, place)
+            if attribute and attribute != "*":
+                self.project.member(module, attribute, place)
+
+    def _local_import(self, entry: LocalImport) -> None:
+        self._import(entry.node, entry.alias)
+        module, attribute = absolute(entry.node, entry.alias, self.facts.module, self.facts.package)
+        if is_airflow(module):
+            return
+        plain = isinstance(entry.node, ast.Import) and entry.alias.asname is None
+        module = module.partition(".")[0] if plain else module
+        for chain in sorted(entry.chains):
+            path = (attribute, *chain) if attribute else chain
+            self.project.want(module, path, self.source.place(entry.node))
+
+    # annotations and defaults ------------------------------------------------------------------------------
+
+    def _annotations(self, node: Node, uses: Uses) -> None:
+        for item in uses.annotations:
+            quoted = item.quoted or bool(self.facts.futures)
+            unusable = any(self._airflow_only(name, node.level) for name in item.names)
+            if unusable and not quoted:
+                self._quote(item)
+            for name, chains in sorted(item.names.items()):
+                if self._airflow_only(name, node.level):
+                    continue
+                if unusable or quoted:
+                    self._need_softly(name, chains, node, item)
+                else:
+                    self._read(name, chains, node, item.node.lineno, uses)
+
+    def _need_softly(self, name: str, chains: set[Chain], node: Node, item: Annotation) -> None:
+        home = self.facts.home(name, node.level)
+        nodes = self.facts.bound.get((home, name), [])
+        if home == 0 and nodes and not any(other.tainted for other in nodes):
+            self._read(name, chains, node, item.node.lineno, node.uses)
+
+    def _airflow_only(self, name: str, level: int) -> bool:
+        nodes = self.facts.binding(name, level)
+        entries = self.facts.imported(name, level)
+        return (
+            bool(entries) and len(entries) == len(nodes) and all(is_airflow(item.module) for item in entries)
+        )
+
+    def _quote(self, item: Annotation) -> None:
+        start, end = self.source.start(item.node), self.source.end(item.node)
+        text = repr(ast.unparse(item.node))
+        if end[0] > start[0]:
+            text = "(" + text + "\n" * (end[0] - start[0]) + ")"
+        self.edits.append(Edit(start, end, text))
+
+    def _settle_defaults(self, node: Node) -> Uses:
+        """The target's uses without those defaults that only its live function knows."""
+        assert self.target is not None
+        function = self.target.node
+        if not isinstance(function, (*FUNCTIONS, ast.Lambda)):
+            return node.uses
+        fixed: set[int] = set()
+        arguments = function.args
+        positional = [item.arg for item in (*arguments.posonlyargs, *arguments.args)]
+        pairs = list(
+            zip(positional[len(positional) - len(arguments.defaults) :], arguments.defaults, strict=True)
+        )
+        keywords = [item.arg for item in arguments.kwonlyargs]
+        pairs += [
+            (item.arg, default)
+            for item, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
+            if default is not None
+        ]
+        live = live_defaults(self.target.function, positional, keywords)
+        for name, default in pairs:
+            if self._unstable(default, node):
+                self._fix_default(name, default, live)
+                fixed.add(id(default))
+        return analyse(node.stmt, node.dropped | fixed) if fixed else node.uses
+
+    def _fix_default(self, name: str, default: ast.expr, live: dict[str, Any]) -> None:
+        assert self.target is not None
+        if name not in live or not is_plain(live[name]):
+            raise refuse_capture(name, live.get(name), self.source.place(default), self.target.result)
+        self.captured.values[DEFAULT + name] = live[name]
+        start, end = self.source.start(default), self.source.end(default)
+        lines = end[0] - start[0]
+        text = DEFAULT + name
+        self.edits.append(Edit(start, end, "(" + text + "\n" * lines + ")" if lines else text))
+
+    def _unstable(self, default: ast.expr, node: Node) -> bool:
+        """True where a default depends on the pass of a loop or on a local of an enclosing function."""
+        made = {
+            name
+            for other in self.facts.nodes
+            if any(loop in other.loops or other.stmt is loop for loop in node.loops)
+            for name in other.uses.binds
+        }
+        for name in analyse(default).now:
+            home = self.facts.home(name, node.level)
+            if home or name in made or name in self._around_lambda:
+                return True
+        return False
+
+    # closures ----------------------------------------------------------------------------------------------
+
+    _around_lambda: frozenset[str] = frozenset()
+
+    def _select_lambda(self, node: ast.Lambda) -> None:
+        assert self.target is not None
+        holders = [
+            other
+            for other in self.facts.nodes
+            if not other.header and other.alias is None and other.level == 0 and _holds(other.stmt, node)
+        ]
+        if not holders:
+            raise CodeProblem(
+                "SB202",
+                "the lambda stands in the header of a compound statement or in a module's guard",
+                place=self.source.place(node),
+                hint="write it as a function (def) at module level",
+            )
+        holder = holders[0]
+        statement = ast.copy_location(ast.Expr(value=node), node)
+        self.lambda_node = Node(holder.index, statement, holder.parents, 0)
+        self.target = Target(statement.value, self.target.function, self.target.result)
+        around = set(self.captured.cells)
+        for other in ast.walk(holder.stmt):
+            if isinstance(other, FUNCTIONS) and _holds(other, node):
+                around |= {item.arg for item in other.args.args} | analyse(other).binds
+                around |= set().union(*(analyse(item).binds for item in other.body))
+        self._around_lambda = frozenset(around)
+        self.selected.add(self.lambda_node)
+        uses = self._settle_defaults(self.lambda_node)
+        self.lambda_node.__dict__["uses"] = uses
+        self._pending.append(self.lambda_node)
+
+    def _is_lambda(self, node: Node) -> bool:
+        return node is self.lambda_node
+
+    def _capture(self, name: str, line: int, level: int = 0) -> None:
+        """Make the local *name* of an enclosing function available to the slice."""
+        assert self.target is not None
+        place = self.source.place(line)
+        if name in self.captured.clashes:
+            raise refuse_local(name, place, self.target.result)
+        nodes = self.facts.bound.get((level, name), []) if level else []
+        imports = [node for node in nodes if node.alias is not None]
+        if imports:
+            self._select_all(imports)
+        elif name not in self.captured.cells:
+            self._capture_unheld(name, nodes, place)
+        else:
+            self._capture_held(name, nodes, place)
+
+    def _capture_unheld(self, name: str, nodes: list[Node], place: str) -> None:
+        assert self.target is not None
+        if not nodes or any(node.tainted for node in nodes):
+            raise refuse_local(name, place, self.target.result)
+        self._select_all(nodes)
+
+    def _capture_held(self, name: str, nodes: list[Node], place: str) -> None:
+        assert self.target is not None
+        value = unwrapped(self.captured.cells[name])
+        definitions = [node for node in nodes if isinstance(node.stmt, DEFINITIONS)]
+        local = "<locals>" in getattr(value, "__qualname__", "")
+        if definitions and local and (isinstance(value, type) or self._here(value)):
+            self.captured.take(value)
+            self._select_all(definitions)
+        elif is_plain(value):
+            self.captured.values[name] = value
+        else:
+            found = reference_to(value, self.live, str(self.live.get("__name__", "")))
+            if found is None:
+                raise refuse_capture(name, value, place, self.target.result)
+            self.captured.references[name] = found
+            if found.module:
+                self.project.require(found.module, place)
+                self.project.want(found.module, (found.name,) if found.name else (), place)
+            else:
+                self._need(found.name, 0, 0)
+
+    def _here(self, value: object) -> bool:
+        inner = value
+        while inner is not None:
+            if file_of(inner) == self.source.path:
+                return True
+            inner = getattr(inner, "__wrapped__", None)
+        return False
+
+    # results -----------------------------------------------------------------------------------------------
+
+    @property
+    def is_scope(self) -> bool:
+        """True where the definition is made by calling a scope function."""
+        if self.target is None:
+            return False
+        opened = any(isinstance(node, FUNCTIONS) for node in self.target.opened)
+        return opened or bool(self.captured.values or self.captured.references)
+
+    def parts_first(self) -> list[Node]:
+        """The selected nodes in the order of the file."""
+        return sorted(self.selected, key=lambda node: (node.index, node is self.lambda_node))
+
+
+def _cannot_fail(node: Node) -> bool:
+    match node.stmt:
+        case ast.Pass():
+            return True
+        case ast.Assign(targets=[ast.Name()], value=ast.Constant()):
+            return True
+        case ast.FunctionDef(decorator_list=[]):
+            return not node.uses.now
+    return False
+
+
+def _holds(node: ast.AST, target: ast.AST) -> bool:
+    return any(child is target for child in ast.walk(node))
+
+
+def nested_imports(nodes: list[ast.AST]) -> list[Import]:
+    """The import statements anywhere below *nodes*."""
+    return [
+        child for node in nodes for child in ast.walk(node) if isinstance(child, ast.Import | ast.ImportFrom)
+    ]
+
+
+__all__ = ["COMPOUND", "Project", "Region", "Target", "nested_imports", "root"]

@@ -1,0 +1,468 @@
+"""The slice of a callable: the one place where finding, selecting, rendering and digests come together."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import re
+import types
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from stepbridge import hashing
+from stepbridge.code import locate
+from stepbridge.code.facts import Facts
+from stepbridge.code.locate import Callee
+from stepbridge.code.nodes import DEFINITIONS
+from stepbridge.code.normal import module_digest, text_digest
+from stepbridge.code.parts import region_parts
+from stepbridge.code.project import Code, missing_file
+from stepbridge.code.reading import Reader
+from stepbridge.code.reads import Reads
+from stepbridge.code.region import Region, Target
+from stepbridge.code.render import render, render_whole
+from stepbridge.code.requires import requirements
+from stepbridge.code.resolve import Finder, absolute, installed
+from stepbridge.code.scope import LAMBDA, SCOPE
+from stepbridge.code.source import Source, no_collection, read_source
+from stepbridge.failures import CodeProblem
+
+PREFIX = "stepbridge_dag_"
+
+
+@dataclass(frozen=True)
+class Slice:
+    """All that a callable reaches of its project.
+
+    :param entry: ``module:qualname`` of what is called in the step's process.
+    :param modules: source files by their path in the bundle.
+    :param files: data files by their path in the bundle.
+    :param captured: values of the function's closure, handed to the scope; not part of ``digest``.
+    :param is_scope: True where ``entry`` is a maker to be called with ``captured`` to get the function.
+    :param digest: of the normalised code and data files.
+    :param parts: a digest for each definition, module and file, by a readable name.
+    :param requires: installed distributions that the code imports, with version or "".
+    :param airflow: names of Airflow's that the code needs in the step's image, with the places.
+    :param bound_args: positional arguments that ``functools.partial`` bound.
+    :param reports: what a person should know about how the slice was made.
+    """
+
+    entry: str
+    modules: Mapping[str, bytes]
+    digest: str
+    parts: Mapping[str, str]
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    captured: Mapping[str, object] = field(default_factory=dict)
+    is_scope: bool = False
+    requires: Mapping[str, str] = field(default_factory=dict)
+    airflow: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    reads: Reads = field(default_factory=Reads)
+    bound_args: tuple[object, ...] = ()
+    bound_kwargs: Mapping[str, object] = field(default_factory=dict)
+    reports: tuple[str, ...] = ()
+
+
+def slice_callable(
+    function: Callable[..., Any],
+    *,
+    source_file: Path | None = None,
+    roots: Sequence[Path] = (),
+    files: Sequence[str] = (),
+    given: frozenset[str] = frozenset(),
+) -> Slice:
+    """The slice of *function*, by its live object and the text of its files; nothing is imported.
+
+    :param source_file: the DAG file, where the callable may come from another; its own file if None.
+    :param roots: directories of the project's own modules, besides the DAG file's.
+    :param files: data files to ship: paths or patterns relative to the DAG file or a root.
+    :param given: names of parameters that the caller fills itself: they are no context keys.
+    :raises CodeProblem: SB201 to SB206 and SB209, with file, line and the next step.
+    """
+    with no_collection():
+        return _Slicer(function, source_file, roots).slice(files, given)
+
+
+def shipped_name(dag_file: Path) -> str:
+    """The module name that a DAG file's slice ships under."""
+    return PREFIX + re.sub(r"\W", "_", dag_file.stem)
+
+
+class _Slicer:
+    def __init__(self, function: Callable[..., Any], source_file: Path | None, roots: Sequence[Path]) -> None:
+        self.callee: Callee = locate.callee_of(function)
+        own = next(
+            (file for layer in locate.layers(self.callee.function) if (file := locate.file_of(layer))), None
+        )
+        self.dag_file = absolute(source_file) if source_file else own
+        self.roots = [absolute(root) for root in roots]
+        here = [self.dag_file.parent] if self.dag_file else []
+        self.finder = Finder([*here, *self.roots])
+        self.code = Code(self.finder)
+        self.region: Region | None = None
+        self.entry = ""
+
+    def slice(self, files: Sequence[str], given: frozenset[str]) -> Slice:
+        self._find()
+        modules, parts = self._modules()
+        data = self._files(files)
+        parts.update({f"file:{path}": hashing.digest_bytes(content) for path, content in data.items()})
+        region = self.region
+        if region is not None:
+            for name, found in region.captured.references.items():
+                parts[f"captured {name}"] = text_digest(found.module, found.expression)
+        scope = region is not None and region.is_scope
+        qualname = self.entry.partition(":")[2]
+        home = "" if region is not None and region.shipped == self.entry.partition(":")[0] else self.entry
+        digest = text_digest(
+            "scope" if scope else "name",
+            home or qualname,
+            *(f"{name}={value}" for name, value in sorted(parts.items())),
+        )
+        return Slice(
+            entry=self.entry,
+            modules=modules,
+            digest=digest,
+            parts=dict(sorted(parts.items())),
+            files=data,
+            captured=dict(region.captured.values) if region and scope else {},
+            is_scope=scope,
+            requires=requirements(self.code.outside),
+            airflow={name: tuple(places) for name, places in sorted(self.code.airflow_names.items())},
+            reads=self._reads(given),
+            bound_args=self.callee.args,
+            bound_kwargs=dict(self.callee.kwargs),
+            reports=tuple(self.code.reports),
+        )
+
+    # finding -----------------------------------------------------------------------------------------------
+
+    def _find(self) -> None:
+        function = self.callee.function
+        if self.callee.owner is not None:
+            cls, method = self.callee.owner
+            if "<locals>" in cls.__qualname__:
+                raise CodeProblem(
+                    "SB202",
+                    f"{cls.__qualname__}.{method} is a method of a class that a function makes",
+                    place=locate.place_of(function),
+                    hint="define the class at module level",
+                )
+            self._by_module(cls.__module__, f"{cls.__qualname__}.{method}", function)
+            return
+        if isinstance(function, type):
+            self._class(function)
+            return
+        if self.dag_file is not None and self._in_dag_file(function):
+            return
+        for layer in locate.layers(function):
+            path = locate.file_of(layer)
+            if path is None or installed(path) or (self.dag_file and locate.same_file(path, self.dag_file)):
+                continue
+            self._in_project(function, layer, path)
+            return
+        self._installed(function)
+
+    def _class(self, cls: type) -> None:
+        if "<locals>" in cls.__qualname__:
+            raise CodeProblem(
+                "SB202",
+                f"{cls.__qualname__} is a class that a function makes",
+                place=cls.__module__,
+                hint="define the class at module level, or pass a function",
+            )
+        self._by_module(cls.__module__, cls.__qualname__, cls)
+
+    def _by_module(self, module: str, qualname: str, function: object) -> None:
+        """The entry is a name of a live module, which may be the DAG file under Airflow's name for it."""
+        import sys
+
+        live = sys.modules.get(module)
+        file = getattr(live, "__file__", None) or locate.file_of(function)
+        if file is None or installed(Path(file)):
+            self._installed(function, (module, qualname))
+            return
+        path = Path(file)
+        if self.dag_file is not None and locate.same_file(path, self.dag_file):
+            region = self._dag_region()
+            region.need(qualname.partition(".")[0])
+            self._enter(region, qualname)
+            return
+        self._by_name(self._module_name(path, module), qualname, path)
+
+    def _in_dag_file(self, function: object) -> bool:
+        assert self.dag_file is not None
+        own = locate.file_of(function)
+        if own is not None and locate.same_file(own, self.dag_file) and not hasattr(function, "__wrapped__"):
+            source = read_source(self.dag_file)
+            node = locate.definition(source, function)
+            if node is None and isinstance(function, types.FunctionType):
+                raise _stale(function, self.dag_file)
+            if node is not None and not isinstance(node, ast.Lambda):
+                way = locate.way_to(source, node)
+                if not any(isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef) for item in way):
+                    self._at(source, node, way, function, shipped_name(self.dag_file))
+                    return True
+        return self._by_identity(function) or self._by_place(function)
+
+    def _by_identity(self, function: object) -> bool:
+        """The DAG file binds the callable to a name: the statements that make that name are the slice."""
+        assert self.dag_file is not None
+        live = self._live(self.dag_file)
+        name = locate.global_name(function, live)
+        if name is None:
+            return False
+        region = self._dag_region()
+        nodes = region.facts.bound.get((0, name), [])
+        if not nodes or any(node.loops for node in nodes) or any(node.tainted for node in nodes):
+            return False
+        imported = region.facts.imported(name, 0)
+        if len(imported) == len(nodes):
+            entry = imported[-1]
+            return self._imported(entry.module, entry.attribute)
+        region.need(name)
+        self._enter(region, name)
+        return True
+
+    def _imported(self, module: str, attribute: str) -> bool:
+        found = self.finder.find(module)
+        if found is None or found.path is None or not attribute:
+            return False
+        self._by_name(module, attribute, found.path)
+        return True
+
+    def _by_place(self, function: object) -> bool:
+        assert self.dag_file is not None
+        for layer in reversed(list(locate.layers(function))):
+            path = locate.file_of(layer)
+            if path is not None and locate.same_file(path, self.dag_file):
+                source = read_source(self.dag_file)
+                node = locate.definition(source, layer)
+                if node is None:
+                    raise _stale(layer, path)
+                self._at(source, node, locate.way_to(source, node), layer, shipped_name(self.dag_file))
+                return True
+        return False
+
+    def _at(
+        self,
+        source: Source,
+        node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda,
+        way: tuple[ast.AST, ...],
+        function: object,
+        shipped: str,
+    ) -> None:
+        """Slice the definition at its place in *source*."""
+        result = locate.result_of(node, way)
+        functions = [item for item in way if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef)]
+        lambda_ = isinstance(node, ast.Lambda)
+        if way and not functions and not lambda_:
+            region = self._region(source, shipped)
+            region.need(result.partition(".")[0])
+            self._enter(region, result)
+            return
+        target, opened = node, way
+        if functions and isinstance(way[-1], ast.ClassDef):
+            last = max(way.index(item) for item in functions)
+            target, opened = way[last + 1], way[: last + 1]  # type: ignore[assignment]
+        region = self._region(source, shipped, () if lambda_ else opened)
+        region.need_target(Target(target, function, result, () if lambda_ else opened))
+        self._enter(region, SCOPE if region.is_scope else result)
+
+    def _in_project(self, function: object, layer: object, path: Path) -> None:
+        """The callable was made in another module of the project."""
+        module = self._module_name(path, getattr(layer, "__module__", ""))
+        source = read_source(path)
+        node = locate.definition(source, layer)
+        live = self._live(path)
+        name = locate.global_name(function, live)
+        if node is not None:
+            way = locate.way_to(source, node)
+            nested = isinstance(node, ast.Lambda) or any(not isinstance(item, ast.ClassDef) for item in way)
+            if not nested:
+                self._by_name(module, locate.result_of(node, way), path)
+                return
+        if name is not None:
+            self._by_name(module, name, path)
+            return
+        if node is None:
+            raise _stale(layer, path)
+        parent, _, last = module.rpartition(".")
+        if parent:
+            self.code.require(parent, str(path))
+        shipped = f"{parent}.stepbridge_scope_{last}".lstrip(".")
+        self._at(source, node, locate.way_to(source, node), layer, shipped)
+
+    def _by_name(self, module: str, qualname: str, path: Path) -> None:
+        place = str(path)
+        self.code.require(module, place)
+        self.code.want(module, (qualname.partition(".")[0],), place)
+        self.region = self.code.regions.get(module)
+        self.entry = f"{module}:{qualname}"
+
+    def _module_name(self, path: Path, known: str) -> str:
+        found = self.finder.find(known) if known else None
+        if found is not None and found.path is not None and locate.same_file(found.path, path):
+            return known
+        name = self.finder.name_of(path)
+        if name is None:
+            raise CodeProblem(
+                "SB201",
+                f"{path} lies below no directory that modules are imported from",
+                place=str(path),
+                hint="declare the directory above it as a root (roots=[...])",
+            )
+        return name
+
+    def _installed(self, function: object, found: tuple[str, str] | None = None) -> None:
+        found = found or locate.importable(function)
+        if found is None or found[0] in {"builtins", "__main__"} or self.finder.origin(found[0]) == "first":
+            raise CodeProblem(
+                "SB201",
+                f"{getattr(function, '__qualname__', function)!r} has no Python source in the project",
+                place=locate.place_of(function),
+                hint="wrap it in a function of the DAG file or of a module of the project",
+            )
+        module, qualname = found
+        self.code.require(module, locate.place_of(function))
+        self.entry = f"{module}:{qualname}"
+
+    # regions -----------------------------------------------------------------------------------------------
+
+    def _dag_region(self) -> Region:
+        assert self.dag_file is not None
+        return self._region(read_source(self.dag_file), shipped_name(self.dag_file))
+
+    def _region(self, source: Source, shipped: str, opened: Sequence[ast.AST] = ()) -> Region:
+        module = self.finder.name_of(source.path) or source.path.stem
+        package = source.path.name == "__init__.py"
+        facts = Facts(source, module, package, opened, self.code.builds)
+        return Region(facts, shipped, self.code, live=self._live(source.path))
+
+    def _live(self, path: Path) -> Mapping[str, Any]:
+        """The live globals of a file: those of the callable where it comes from there."""
+        for layer in locate.layers(self.callee.function):
+            found = getattr(layer, "__globals__", {})
+            file = found.get("__file__")
+            if isinstance(file, str) and locate.same_file(Path(file), path):
+                return dict(found)
+        return locate.live_module(path)
+
+    def _enter(self, region: Region, qualname: str) -> None:
+        region.prepare()
+        self.region = region
+        self.code.regions[region.shipped] = region
+        self.entry = f"{region.shipped}:{qualname}"
+
+    # results -----------------------------------------------------------------------------------------------
+
+    def _modules(self) -> tuple[dict[str, bytes], dict[str, str]]:
+        modules: dict[str, bytes] = {}
+        parts: dict[str, str] = {}
+        for name, whole in self.code.wholes.items():
+            modules[whole.module.shipped] = render_whole(whole.source, name, whole.module.package)
+            parts[whole.module.shipped] = module_digest(whole.source, b"__doc__" in whole.source.data)
+        for name, region in sorted(self.code.regions.items()):
+            found = self.finder.find(name)
+            path = found.shipped if found is not None else f"{name.replace('.', '/')}.py"
+            modules[path] = render(region)
+            found_parts = region_parts(region, "" if region is self.region else f"{name}.")
+            parts.update(
+                {f"{path}:{part}" if part in parts else part: value for part, value in found_parts.items()}
+            )
+        return dict(sorted(modules.items())), parts
+
+    def _reads(self, given: frozenset[str]) -> Reads:
+        found = self._definition()
+        names = set(given) | set(self.callee.kwargs)
+        if found is not None:
+            bound = [item.arg for item in (*found[1].args.posonlyargs, *found[1].args.args)]
+            names.update(bound[: len(self.callee.args)])
+        reader = Reader(self.code, frozenset(names))
+        for region in self.code.regions.values():
+            reader.statements(region.facts, _run_at_import(region))
+        if found is not None:
+            reader.entry(*found)
+        reads = reader.reads()
+        return dataclasses.replace(reads, dynamic=(*self.code.dynamic_places, *reads.dynamic))
+
+    def _definition(self) -> tuple[Facts, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda] | None:
+        """The innermost ``def`` of the callable, and the facts of its file."""
+        for layer in reversed(list(locate.layers(self.callee.function))):
+            path = locate.file_of(layer)
+            if path is None or installed(path):
+                continue
+            for region in self.code.regions.values():
+                if locate.same_file(region.source.path, path):
+                    node = locate.definition(region.source, layer)
+                    if node is not None:
+                        return region.facts, node
+            for whole in self.code.wholes.values():
+                if locate.same_file(whole.source.path, path):
+                    node = locate.definition(whole.source, layer)
+                    if node is not None:
+                        return self.code.facts_of(whole.module), node
+        return None
+
+    def _files(self, patterns: Sequence[str]) -> dict[str, bytes]:
+        found: dict[str, bytes] = {}
+        bases = [*([self.dag_file.parent] if self.dag_file else []), *self.roots]
+        for pattern in patterns:
+            found.update(_matches(pattern, bases))
+        return dict(sorted(found.items()))
+
+
+def _run_at_import(region: Region) -> list[ast.AST]:
+    """What the selected statements of a file run when it is imported."""
+    found: list[ast.AST] = []
+    for node in region.parts_first():
+        if node is region.lambda_node or node.alias is not None or node.level:
+            continue
+        if isinstance(node.stmt, ast.FunctionDef | ast.AsyncFunctionDef):
+            arguments = node.stmt.args
+            found += [item for item in (*arguments.defaults, *arguments.kw_defaults) if item is not None]
+            found += [item for item in node.stmt.decorator_list if id(item) not in node.dropped]
+        elif node.header:
+            found += [getattr(node.stmt, name) for name in ("test", "iter") if hasattr(node.stmt, name)]
+            found += [item.context_expr for item in getattr(node.stmt, "items", ())]
+        elif isinstance(node.stmt, ast.ClassDef):
+            found += [item for item in node.stmt.body if not isinstance(item, DEFINITIONS)]
+        else:
+            found.append(node.stmt)
+    return found
+
+
+def _matches(pattern: str, bases: Sequence[Path]) -> dict[str, bytes]:
+    relative = Path(pattern)
+    if relative.is_absolute() or ".." in relative.parts or not pattern:
+        raise CodeProblem(
+            "SB209",
+            f"files={pattern!r} leaves the DAG file's directory",
+            hint="declare the directory above as a root and give a path relative to it",
+        )
+    for base in bases:
+        hits = [path for path in sorted(base.glob(pattern)) if path.is_file()]
+        hits += [
+            path
+            for directory in sorted(base.glob(pattern))
+            if directory.is_dir() and "*" not in relative.name
+            for path in sorted(directory.rglob("*"))
+            if path.is_file() and "__pycache__" not in path.parts
+        ]
+        if hits:
+            return {path.relative_to(base).as_posix(): path.read_bytes() for path in hits}
+    raise missing_file(pattern, bases)
+
+
+def _stale(function: object, path: Path) -> CodeProblem:
+    return CodeProblem(
+        "SB201",
+        f"{getattr(function, '__qualname__', function)!r} is not in its file: "
+        "it was made by exec() or the file has changed since it was loaded",
+        place=locate.place_of(function),
+        hint=f"let Airflow parse {path} again, or define the function in a file",
+    )
+
+
+__all__ = ["LAMBDA", "PREFIX", "SCOPE", "Slice", "slice_callable"]

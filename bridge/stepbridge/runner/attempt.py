@@ -1,0 +1,361 @@
+"""One attempt from its request to its result: fetch, check, run, publish, report."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import re
+import secrets
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from stepbridge import documents, publishing
+from stepbridge.artifact import Artifact, Draft, Producer
+from stepbridge.contract import (
+    Attempt,
+    CacheEntry,
+    ErrorDocument,
+    Fields,
+    Items,
+    Request,
+    Result,
+    Stored,
+    StoreSettings,
+    Value,
+)
+from stepbridge.failures import ObjectExists, RunProblem, StoreProblem
+from stepbridge.runner import inputs, linux, preflight, processes, report
+from stepbridge.runner.logs import Pump, Shipper, say
+from stepbridge.runner.processes import Ended, Signals
+from stepbridge.runner.usage import MemoryWatch, Meter
+from stepbridge.runner.workspace import Outcome, Workspace, write
+from stepbridge.store import opening
+from stepbridge.store.base import Store
+
+_URI = re.compile(r"^(?P<root>.+)/(?P<key>runs/(?P<parts>[^/]+/[^/]+/[^/]+/-?\d+/\d+)/request\.json)$")
+_SHIP_PATIENCE = 20.0
+_PIPE_PATIENCE = 5.0
+
+
+@dataclass(frozen=True)
+class Call:
+    """What the runner was started with.
+
+    :param settings: how to reach the store before the request says it; None: by the URI and the environment.
+    """
+
+    uri: str
+    digest: str
+    settings: StoreSettings | None = None
+
+
+def attempt_of(uri: str) -> tuple[str, str, Attempt]:
+    """The store's root, the request's key and the attempt that a request's URI names.
+
+    :raises RunProblem: SB401 for any other URI.
+    """
+    found = _URI.match(uri)
+    if found is None:
+        raise RunProblem("SB401", "this is not the URI of a request", place=uri, hint="give .../request.json")
+    dag_id, run_id, task_id, map_index, try_number = found["parts"].split("/")
+    attempt = Attempt(_plain(dag_id), _plain(run_id), _plain(task_id), int(map_index), int(try_number))
+    return found["root"], found["key"], attempt
+
+
+def _plain(segment: str) -> str:
+    raw = re.sub(rb"=([0-9A-F]{2})", lambda m: bytes([int(m[1], 16)]), segment.encode())
+    return raw.decode("utf-8", "surrogateescape")
+
+
+class Run:
+    """One attempt; :meth:`execute` is its life.
+
+    :param signals: installed when the attempt begins.
+    """
+
+    def __init__(self, call: Call, signals: Signals) -> None:
+        self._call = call
+        self._signals = signals
+        self._started = _now()
+        self._work = Workspace(Path(tempfile.mkdtemp(prefix="stepbridge-", dir=_base_directory())))
+        self._store: Store | None = None
+        self._attempt: Attempt | None = None
+        self._meter = Meter()
+        self._pump: Pump | None = None
+        self._shipper: Shipper | None = None
+
+    def execute(self) -> int:
+        """Run the attempt; the exit status. Nothing of it is left on this machine."""
+        try:
+            try:
+                self._signals.install()
+                self._succeed()
+            except BaseException as error:  # noqa: BLE001 - whatever ends an attempt is reported as its error
+                self._signals.hold()
+                return self._fail(error)
+            return 0
+        finally:
+            processes.kill_descendants(os.getpid(), reap=True)
+            shutil.rmtree(self._work.root, ignore_errors=True)
+
+    def _succeed(self) -> None:
+        with self._meter.phase("fetch"):
+            store, request = self._open()
+        environment = {**os.environ, **request.environment}
+        with self._meter.phase("preflight"):
+            preflight.check_gpus(request.gpus, environment)
+        with self._meter.phase("fetch"):
+            inputs.fetch_code(store, request, self._work)
+            write(self._work.index, inputs.fetch_inputs(store, request, self._work))
+        with self._meter.phase("run"):
+            outcome = self._run(store, request, environment)
+        with self._meter.phase("publish"):
+            output, xcoms = _publish(store, request.attempt, outcome)
+        self._finish_log()
+        self._put_usage(store, request.attempt)
+        self._signals.hold()
+        self._commit(store, request, output, xcoms)
+        if self._shipper is not None:
+            self._shipper.clear()
+
+    def _open(self) -> tuple[Store, Request]:
+        root, key, self._attempt = attempt_of(self._call.uri)
+        settings = self._call.settings or StoreSettings(root)
+        first = opening.open_store(dataclasses.replace(settings, root=root))
+        self._store = first
+        data = first.get(key)
+        found = hashlib.sha256(data).hexdigest()
+        if found != self._call.digest:
+            raise RunProblem(
+                "SB401",
+                f"the request's sha256 is {found}, the one that was promised is {self._call.digest}",
+                place=self._call.uri,
+                hint="see who else can write to the store, then clear the task",
+            )
+        request = documents.load(Request, data, place=self._call.uri)
+        if request.attempt != self._attempt:
+            raise RunProblem(
+                "SB401",
+                f"the request is for {request.attempt.prefix}, not for where it lies",
+                place=self._call.uri,
+                hint="clear the task: the operator writes a new request",
+            )
+        self._work.create()
+        self._work.request.write_bytes(data)
+        if request.store == first.settings:
+            return first, request
+        self._store = opening.open_store(request.store)
+        return self._store, request
+
+    def _run(self, store: Store, request: Request, environment: Mapping[str, str]) -> Outcome:
+        read_end, write_end = os.pipe()
+        prefix = request.attempt.prefix
+        self._pump = Pump(read_end, self._work.log, store.uri(prefix + "log.txt"))
+        self._shipper = Shipper(store, prefix, self._pump, self._work.log)
+        linux.adopt_orphans()
+        self._meter.start(request.gpus)
+        memory = MemoryWatch()
+        with self._signals.noted():
+            command = [sys.executable, "-P", "-m", "stepbridge.runner.child", str(self._work.root)]
+            try:
+                child = processes.start(
+                    command, _child_environment(environment), self._work.scratch, write_end
+                )
+            finally:
+                os.close(write_end)
+            self._pump.start()
+            self._shipper.start()
+            watch = processes.Watch(
+                child,
+                self._signals,
+                outcome=self._work.outcome,
+                timeout=request.limits.timeout,
+                grace=request.limits.grace,
+                sample=self._meter.sample,
+            )
+            ended = watch.run()
+            self._meter.stop()
+            processes.kill_descendants(os.getpid(), reap=True)
+            self._pump.finish(_PIPE_PATIENCE)
+            return self._outcome(ended, memory, request.limits.timeout)
+
+    def _outcome(self, ended: Ended, memory: MemoryWatch, timeout: float | None) -> Outcome:
+        place = str(self._work.outcome)
+        if ended.cause not in {"timeout", "interrupted"} and self._work.outcome.exists():
+            outcome = documents.load(Outcome, self._work.outcome.read_bytes(), place=place)
+        else:
+            outcome = Outcome(failure=report.death_of(ended, memory, timeout))
+        if outcome.failure is not None:
+            raise report.StepFailed(outcome.failure)
+        if outcome.output is None:
+            raise RunProblem("SB409", "the step's process reported neither result nor error", place=place)
+        return outcome
+
+    def _commit(self, store: Store, request: Request, output: Value, xcoms: Mapping[str, Value]) -> None:
+        target = request.cache
+        result = Result(
+            attempt=request.attempt,
+            output=output,
+            xcoms=xcoms,
+            cache="off" if target is None else "miss",
+            key="" if target is None else target.key,
+            started=self._started,
+            finished=_now(),
+            request_digest=self._call.digest,
+        )
+        key = request.attempt.prefix + "result.json"
+        try:
+            store.put(key, documents.dump(result), create=True)
+        except ObjectExists:
+            self._check_result(store, key)
+            return
+        if target is not None:
+            entry = CacheEntry(
+                step=target.step,
+                key=target.key,
+                output=output,
+                xcoms=xcoms,
+                record=target.record,
+                source=request.attempt.prefix,
+                created=_now(),
+                nonce=secrets.token_hex(16),
+                seconds=self._meter.seconds("run"),
+            )
+            _put_entry(store, target.path, entry)
+
+    def _check_result(self, store: Store, key: str) -> None:
+        """Another runner of this attempt was first: its result stands if it did the same work."""
+        place = store.uri(key)
+        there = documents.load(Result, store.get(key), place=place)
+        if there.request_digest != self._call.digest:
+            raise StoreProblem(
+                "SB303",
+                "another run has written a result for this attempt from another request",
+                place=place,
+                hint="clear the task, so that it gets a new attempt",
+            )
+        say("another runner of this attempt was first, with the same request: its result stands")
+
+    def _finish_log(self) -> None:
+        if self._shipper is not None:
+            self._shipper.finish(_SHIP_PATIENCE)
+
+    def _put_usage(self, store: Store, attempt: Attempt) -> None:
+        try:
+            store.put(attempt.prefix + "usage.json", documents.dump(self._meter.usage()))
+        except StoreProblem as problem:
+            say(f"usage.json could not be written: {problem}")
+
+    def _fail(self, error: BaseException) -> int:
+        failure = report.failure_of(error)
+        attempt = self._attempt or Attempt("", "", "")
+        document = ErrorDocument(
+            attempt=attempt,
+            kind=failure.kind,
+            type=failure.type,
+            message=failure.message,
+            code=failure.code,
+            traceback=failure.traceback,
+            retryable=failure.retryable,
+            signal=failure.signal,
+            started=self._started,
+            finished=_now(),
+        )
+        key = attempt.prefix + "error.json"
+        report.tell_kubelet(document, self._store.uri(key) if self._store else "")
+        say(
+            f"the step asked to be skipped: {failure.message}"
+            if failure.signal == "skip"
+            else f"{failure.kind} {failure.code} {failure.type}: {failure.message}"
+        )
+        if self._store is not None and self._attempt is not None:
+            _put_error(self._store, key, document)
+            self._finish_log()
+            self._put_usage(self._store, attempt)
+        if self._shipper is not None:
+            self._shipper.clear()
+        return report.exit_code(failure)
+
+
+def _put_error(store: Store, key: str, document: ErrorDocument) -> None:
+    try:
+        store.put(key, documents.dump(document))
+    except StoreProblem as problem:
+        say(f"error.json could not be written: {problem}")
+
+
+def _put_entry(store: Store, key: str, entry: CacheEntry) -> None:
+    try:
+        store.put(key, documents.dump(entry), create=True)
+    except ObjectExists:
+        say("the cache has an entry for this key already; it stays")
+    except StoreProblem as problem:
+        say(f"the result was not cached: {problem}")
+
+
+def _publish(store: Store, attempt: Attempt, outcome: Outcome) -> tuple[Value, dict[str, Value]]:
+    """Commit what the child encoded; its values with references in place of drafts."""
+    values = [value for value in (outcome.output, *outcome.xcoms.values()) if value is not None]
+    drafts = [draft for value in values for draft in _drafts(value)]
+    artifacts: tuple[Artifact, ...] = ()
+    if drafts:
+        artifacts = publishing.publish_all(
+            store,
+            drafts,
+            producer=Producer(
+                attempt.dag_id, attempt.task_id, attempt.run_id, attempt.map_index, attempt.try_number
+            ),
+            tags={"stepbridge:class": "artifacts", "stepbridge:dag": attempt.dag_id},
+        )
+    pending = iter(artifacts)
+    done = [_filled(value, pending) for value in values]
+    return done[0], dict(zip(outcome.xcoms, done[1:], strict=True))
+
+
+def _drafts(value: Value) -> tuple[Draft, ...]:
+    match value:
+        case Draft():
+            return (value,)
+        case Items():
+            return tuple(draft for item in value.items for draft in _drafts(item))
+        case Fields():
+            return tuple(draft for item in value.fields.values() for draft in _drafts(item))
+        case _:
+            return ()
+
+
+def _filled(value: Value, artifacts: Iterator[Artifact]) -> Value:
+    match value:
+        case Draft():
+            return Stored(next(artifacts))
+        case Items():
+            return Items(value.type, tuple(_filled(item, artifacts) for item in value.items))
+        case Fields():
+            fields = {key: _filled(item, artifacts) for key, item in value.fields.items()}
+            return Fields(fields, value.name)
+        case _:
+            return value
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+def _base_directory() -> str | None:
+    return os.environ.get("STEPBRIDGE_WORKDIR") or None
+
+
+def _child_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    from stepbridge.backends.base import python_path
+
+    return {
+        **environment,
+        "PYTHONPATH": python_path(environment.get("PYTHONPATH", "")),
+        "STEPBRIDGE_PARENT": str(os.getpid()),
+    }

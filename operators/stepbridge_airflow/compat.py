@@ -1,0 +1,119 @@
+"""All that differs between Airflow versions, and every name of Airflow's that the other modules use.
+
+Names come through ``airflow.providers.common.compat.sdk`` where it has them.
+"""
+
+from __future__ import annotations
+
+import enum
+from pathlib import Path
+from typing import Any
+
+from airflow.configuration import conf
+from airflow.providers.common.compat.sdk import (
+    AirflowException,
+    AirflowFailException,
+    AirflowSkipException,
+    AirflowTaskTimeout,
+    BaseHook,
+    BaseOperatorLink,
+    DecoratedOperator,
+    MappedOperator,
+    Variable,
+    XCom,
+    XComArg,
+    task_decorator_factory,
+)
+
+try:
+    from airflow.sdk.bases.decorator import _TaskDecorator as TaskDecorator
+    from airflow.sdk.definitions.context import KNOWN_CONTEXT_KEYS
+except ImportError:  # Airflow 2
+    from airflow.decorators.base import _TaskDecorator as TaskDecorator
+    from airflow.utils.context import KNOWN_CONTEXT_KEYS
+
+    AIRFLOW_3 = False
+else:
+    AIRFLOW_3 = True
+
+__all__ = [
+    "AIRFLOW_3",
+    "KNOWN_CONTEXT_KEYS",
+    "MISSING",
+    "AirflowException",
+    "AirflowFailException",
+    "AirflowSkipException",
+    "AirflowTaskTimeout",
+    "BaseOperatorLink",
+    "DecoratedOperator",
+    "MappedOperator",
+    "TaskDecorator",
+    "XComArg",
+    "bundle_folder",
+    "code_folders",
+    "conf",
+    "connection_uri",
+    "edge_of",
+    "task_decorator_factory",
+    "variable",
+    "xcom_of",
+]
+
+
+class Missing(enum.Enum):
+    """The type of :data:`MISSING`: an enum, so that copies and pickles stay the one value."""
+
+    MISSING = "missing"
+
+    def __repr__(self) -> str:
+        return "MISSING"
+
+
+MISSING = Missing.MISSING
+"""Stands where no value was given or found."""
+
+
+def variable(name: str, *, deserialize_json: bool = False) -> Any:
+    """The Airflow Variable *name*, or :data:`MISSING`."""
+    default = {"default" if AIRFLOW_3 else "default_var": MISSING}
+    return Variable.get(name, deserialize_json=deserialize_json, **default)
+
+
+def connection_uri(name: str) -> str:
+    """The Airflow connection *name* as the URI that ``AIRFLOW_CONN_*`` takes; a secret.
+
+    :raises Exception: Airflow's own, where there is no such connection.
+    """
+    return str(BaseHook.get_connection(name).get_uri())
+
+
+def code_folders() -> tuple[Path, ...]:
+    """The folders whose modules are the project's own: DAGs and plugins."""
+    named = (conf.get("core", option, fallback="") for option in ("dags_folder", "plugins_folder"))
+    return tuple(Path(folder) for folder in named if folder)
+
+
+def bundle_folder(ti: Any) -> Path | None:
+    """The folder of the DAG bundle that the task runs from, where Airflow has bundles."""
+    path = getattr(getattr(ti, "bundle_instance", None), "path", None)
+    return Path(path) if path else None
+
+
+def edge_of(value: object) -> tuple[Any, str] | None:
+    """``(producing operator, XCom key)`` where *value* is a task's output as it stands, not a derived one."""
+    if not isinstance(value, XComArg) or not hasattr(value, "operator") or not hasattr(value, "key"):
+        return None
+    return value.operator, value.key
+
+
+def xcom_of(ti_key: Any, key: str) -> Any:
+    """The XCom *key* that the task instance *ti_key* pushed, or None."""
+    if not AIRFLOW_3:
+        return XCom.get_value(ti_key=ti_key, key=key)
+    return XCom.get_one(
+        key=key,
+        dag_id=ti_key.dag_id,
+        task_id=ti_key.task_id,
+        run_id=ti_key.run_id,
+        map_index=ti_key.map_index,
+    )

@@ -1,0 +1,102 @@
+"""The ``[stepbridge]`` section of airflow.cfg as one frozen value."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from stepbridge.contract import StoreSettings
+from stepbridge.failures import OperatorProblem
+from stepbridge_airflow.compat import conf
+from stepbridge_airflow.provider_info import OPTIONS
+
+SECTION = "stepbridge"
+_YES = {"true": True, "t": True, "1": True, "yes": True, "false": False, "f": False, "0": False, "no": False}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the installation says; see ``provider_info.OPTIONS`` for each field."""
+
+    store: StoreSettings
+    backend: str
+    image: str
+    namespace: str
+    inline_limit: int
+    roots: tuple[Path, ...]
+    python: str
+    grace: float
+
+
+def read(*, store: str | None = None) -> Settings:
+    """The settings as Airflow's configuration and environment give them.
+
+    :param store: another root than the configured one.
+    :raises OperatorProblem: SB502 naming the option that is not valid.
+    """
+    return Settings(
+        store=_store(store),
+        backend=_text("backend"),
+        image=_text("image"),
+        namespace=_text("namespace"),
+        inline_limit=int(_number("inline_limit")),
+        roots=tuple(Path(part) for part in _text("roots").split(os.pathsep) if part),
+        python=_text("python") or sys.executable,
+        grace=_number("grace"),
+    )
+
+
+def _store(root: str | None) -> StoreSettings:
+    encryption = _text("encryption")
+    if encryption not in {"", "AES256", "aws:kms"}:
+        raise _problem("encryption", encryption, "write AES256, aws:kms or nothing")
+    style = _text("path_style").lower()
+    if style and style not in _YES:
+        raise _problem("path_style", style, "write true, false or nothing")
+    chosen = root or _text("store") or _default_root()
+    if not chosen.startswith(("s3://", "file://")):
+        raise _problem("store", chosen, "write s3://bucket/prefix or file:///folder")
+    return StoreSettings(
+        root=chosen.rstrip("/"),
+        endpoint=_text("endpoint"),
+        region=_text("region"),
+        encryption=encryption,
+        kms_key=_text("kms_key"),
+        path_style=_YES[style] if style else None,
+    )
+
+
+def with_root(settings: Settings, root: str) -> Settings:
+    """*settings* with another store root."""
+    return replace(settings, store=replace(settings.store, root=root.rstrip("/")))
+
+
+def _default_root() -> str:
+    home = os.environ.get("AIRFLOW_HOME") or "~/airflow"
+    return (Path(home).expanduser().absolute() / SECTION).as_uri()
+
+
+def _text(option: str) -> str:
+    return str(conf.get(SECTION, option, fallback=OPTIONS[option]["default"]) or "").strip()
+
+
+def _number(option: str) -> float:
+    text = _text(option)
+    try:
+        number = float(text)
+    except ValueError as error:
+        raise _problem(option, text, "write a number") from error
+    if number < 0:
+        raise _problem(option, text, "write a number that is not negative")
+    return number
+
+
+def _problem(option: str, value: str, hint: str) -> OperatorProblem:
+    return OperatorProblem(
+        "SB502",
+        f"{value!r} is not a value of {option}",
+        place=f"[{SECTION}] {option} (AIRFLOW__{SECTION.upper()}__{option.upper()})",
+        hint=hint,
+    )

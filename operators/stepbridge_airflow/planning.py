@@ -1,0 +1,313 @@
+"""What a run needs, worked out on the worker before anything runs: inputs, code, context, cache key."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stepbridge.cache.key import Key, build_key
+from stepbridge.contract import CodeRef, ContextData, Pull, Value
+from stepbridge.failures import OperatorProblem
+from stepbridge.interface import Interface
+from stepbridge_airflow import arguments, bindings, compat, context, options
+from stepbridge_airflow.config import Settings
+from stepbridge_airflow.inputs import Encoder
+
+if TYPE_CHECKING:
+    from stepbridge.code.slicing import Slice
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All of a run that does not depend on the attempt.
+
+    :param slice: what is shipped; None for ``code="image"``.
+    :param environment: ``AIRFLOW_VAR_*`` and ``AIRFLOW_CONN_*`` for the step's process; never written down.
+    :param key: None where the cache is off.
+    """
+
+    step: str
+    interface: Interface
+    args: tuple[Value, ...]
+    kwargs: Mapping[str, Value]
+    captured: Mapping[str, Value]
+    context: ContextData | None
+    slice: Slice | None
+    code: CodeRef
+    environment: Mapping[str, str] = field(repr=False)
+    key: Key | None
+
+
+class Planner:
+    """Makes the plan of one task instance.
+
+    :param operator: the step operator.
+    :param airflow: Airflow's context.
+    """
+
+    def __init__(
+        self, operator: Any, airflow: Mapping[str, Any], settings: Settings, encoder: Encoder
+    ) -> None:
+        self._operator = operator
+        self._airflow = airflow
+        self._settings = settings
+        self._encoder = encoder
+        self._step: options.StepOptions = operator.step
+        self._place = f"task {operator.task_id!r}"
+        self._function = arguments.plain_function(operator.python_callable)
+        self._cached = self._step.cache != "off"
+
+    def plan(self) -> Plan:
+        """The plan.
+
+        :raises StepbridgeError: where the code cannot be shipped, an input cannot be stored, a binding cannot
+            be resolved, or the step cannot be cached as declared.
+        """
+        interface = Interface.of(self._function)
+        given = self._arguments()
+        args, kwargs = self._encoded(given, interface)
+        names = frozenset(one.name for one in (*given.args, *given.kwargs))
+        found = self._slice(names)
+        for report in found.reports if found else ():
+            self._operator.log.info("%s", report)
+        data = self._context(found, given, names)
+        variables = self._variables(found)
+        captured = {
+            name: self._encoder.plain(value, place=f"captured {name!r}")
+            for name, value in (found.captured if found else {}).items()
+        }
+        step = self._step.step_id or f"{self._operator.dag_id}.{self._operator.task_id}"
+        named = {**dict(zip((one.name for one in given.args), args, strict=True)), **kwargs}
+        return Plan(
+            step=step,
+            interface=interface,
+            args=args,
+            kwargs=kwargs,
+            captured=captured,
+            context=data,
+            slice=found,
+            code=self._code(found, captured),
+            environment={
+                **{f"AIRFLOW_VAR_{name.upper()}": text for name, text in variables.items()},
+                **self._connections(found),
+            },
+            key=self._key(step, interface, found, {**named, **_prefixed(captured)}, data, variables),
+        )
+
+    # code --------------------------------------------------------------------------------------------
+
+    def _slice(self, given: frozenset[str]) -> Slice | None:
+        if self._step.code == "image":
+            return None
+        from stepbridge.code.slicing import slice_callable
+
+        file = Path(self._operator.dag.fileloc)
+        bundle = compat.bundle_folder(self._airflow.get("ti"))
+        roots = (
+            *compat.code_folders(),
+            *([bundle] if bundle else []),
+            *self._settings.roots,
+            *(file.parent / root for root in self._step.roots),
+        )
+        return slice_callable(
+            self._operator.python_callable,
+            source_file=file,
+            roots=tuple(dict.fromkeys(root for root in roots if root.is_dir())),
+            files=self._step.files,
+            given=given,
+        )
+
+    def _code(self, found: Slice | None, captured: Mapping[str, Value]) -> CodeRef:
+        if found is not None:
+            return CodeRef(
+                source="bundle",
+                entry=found.entry,
+                digest=found.digest,
+                scope=found.is_scope,
+                captured=captured,
+            )
+        module, name = self._function.__module__, self._function.__qualname__
+        if "<" in name or module.startswith("unusual_prefix_"):
+            raise OperatorProblem(
+                "SB502",
+                f"code='image' needs a function that the image can import, and this one is {module}:{name}",
+                place=self._place,
+                hint="move it to the top level of an installed module, or use code='ship'",
+            )
+        return CodeRef(source="image", entry=f"{module}:{name}", digest="")
+
+    # inputs ------------------------------------------------------------------------------------------
+
+    def _arguments(self) -> arguments.Arguments:
+        operator = self._operator
+        bound_args, bound_kwargs = arguments.bound(operator.python_callable)
+        return arguments.name_arguments(
+            self._function,
+            [*bound_args, *bindings.resolve(list(operator.op_args or ()), self._airflow)],
+            {**bound_kwargs, **bindings.resolve(dict(operator.op_kwargs or {}), self._airflow)},
+            place=self._place,
+        )
+
+    def _encoded(
+        self, given: arguments.Arguments, interface: Interface
+    ) -> tuple[tuple[Value, ...], dict[str, Value]]:
+        collecting = next((one for one in interface.parameters if one.kind == "args"), None)
+
+        def encoded(one: arguments.Named) -> Value:
+            annotation = interface.annotation(one.parameter)
+            if one.name.startswith("*") and collecting is not None:
+                annotation = collecting.annotation
+            return self._encoder.encode(one.value, annotation, place=f"{self._place}, parameter {one.name!r}")
+
+        return tuple(map(encoded, given.args)), {one.name: encoded(one) for one in given.kwargs}
+
+    # context -----------------------------------------------------------------------------------------
+
+    def _context(
+        self, found: Slice | None, given: arguments.Arguments, names: frozenset[str]
+    ) -> ContextData | None:
+        parameters = arguments.parameters_of(self._function, place=self._place)
+        wild = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters.values())
+        in_signature = arguments.takes_context(self._function, names)
+        reads = found.reads if found is not None else None
+        pulls = self._pulls(found, given)
+        read = reads.context_keys if reads else frozenset()
+        if not (read or pulls or in_signature or wild or reads is None or self._step.context_keys):
+            return None
+        if self._cached:
+            self._check_cacheable(found)
+        return ContextData(
+            values={
+                key: self._encoder.plain(value, place=f"context[{key!r}]")
+                for key, value in sorted(self._values(found, read | in_signature).items())
+            },
+            pulls=pulls,
+            complete=not self._cached,
+            names=tuple(sorted(str(key) for key in self._airflow)),
+        )
+
+    def _values(self, found: Slice | None, read: frozenset[str]) -> dict[str, Any]:
+        """The plain context: all of it, or with a cache what the function reads and what is declared.
+
+        Of Airflow's objects only the attributes that the code reads count: a whole ``dag_run`` is always new.
+        """
+        templates = bindings.resolve(self._operator.templates_dict, self._airflow)
+        source = {**self._airflow, "templates_dict": templates}
+        declared = tuple(self._step.context_keys or ())
+        if not self._cached:
+            return {**context.collect(source, None), **context.collect(source, sorted(read | {*declared}))}
+        values = context.collect(source, sorted((read - context.PARTS.keys()) | {*declared}))
+        attributes = {*(found.reads.attributes if found else ()), *(key for key in declared if "." in key)}
+        return {**values, **context.parts(source, attributes, whole=frozenset(declared))}
+
+    def _check_cacheable(self, found: Slice | None) -> None:
+        if self._step.context_keys is not None:
+            return
+        reasons = list(found.reads.escapes) if found is not None else ["the code lies in the image"]
+        if reasons:
+            raise OperatorProblem(
+                "SB601",
+                "it cannot be told which parts of Airflow's context the step reads: the context goes into "
+                "code that is not followed at " + "; ".join(reasons),
+                place=self._place,
+                hint="name the keys that count, context_keys=['ds', ...], or set cache='off'",
+            )
+
+    def _pulls(self, found: Slice | None, given: arguments.Arguments) -> tuple[Pull, ...]:
+        """Every pull of the code whose task and key are known, answered now."""
+        from stepbridge.code.reads import Unresolved
+
+        natives = {one.name: one.value for one in (*given.args, *given.kwargs)}
+        answered: dict[tuple[tuple[str, ...], bool, str], Value] = {}
+        for call in found.reads.pulls if found is not None else ():
+            if call.options:
+                continue
+            try:
+                pull = call.resolve(natives)
+            except Unresolved as error:
+                if self._cached:
+                    raise OperatorProblem(
+                        "SB505",
+                        f"the pull needs {error}, which is not among the arguments",
+                        place=call.place,
+                        hint="bind it as an argument, from_xcom(...), or set cache='off'",
+                    ) from error
+                continue
+            key = (pull.task_ids, pull.single, pull.key)
+            if key not in answered:
+                answered[key] = self._pull(*key)
+        return tuple(Pull(tasks, single, key, value) for (tasks, single, key), value in answered.items())
+
+    def _pull(self, tasks: tuple[str, ...], single: bool, key: str) -> Value:
+        asked = None if not tasks else tasks[0] if single else list(tasks)
+        raw = bindings.resolve_lazy(self._airflow["ti"].xcom_pull(task_ids=asked, key=key))
+        return self._encoder.plain(raw, place=f"xcom_pull({asked!r}, key={key!r})")
+
+    # variables and connections -----------------------------------------------------------------------
+
+    def _variables(self, found: Slice | None) -> dict[str, str]:
+        names = set(self._step.variables) | set(found.reads.variables if found else ())
+        texts = {name: compat.variable(name) for name in sorted(names)}
+        return {name: str(text) for name, text in texts.items() if text is not compat.MISSING}
+
+    def _connections(self, found: Slice | None) -> dict[str, str]:
+        names = set(self._step.connections) | set(found.reads.connections if found else ())
+        return {f"AIRFLOW_CONN_{name.upper()}": compat.connection_uri(name) for name in sorted(names)}
+
+    # the key -----------------------------------------------------------------------------------------
+
+    def _key(
+        self,
+        step: str,
+        interface: Interface,
+        found: Slice | None,
+        inputs: Mapping[str, Value],
+        data: ContextData | None,
+        variables: Mapping[str, str],
+    ) -> Key | None:
+        if not self._cached:
+            return None
+        if found is None:
+            raise OperatorProblem(
+                "SB601",
+                "with code='image' and the local backend nothing says which code runs",
+                place=self._place,
+                hint="use code='ship', or set cache='off'",
+            )
+        self._check_declared(found)
+        pulled = {
+            f"xcom_pull({','.join(pull.task_ids)}|{pull.key}|{pull.single})": pull.value
+            for pull in (data.pulls if data else ())
+        }
+        return build_key(
+            step=step,
+            interface=interface.describe(),
+            inputs=inputs,
+            code=found.digest,
+            parts=found.parts,
+            requires=found.requires,
+            image="",
+            environment=self._step.environment,
+            version=self._step.cache_version,
+            salt=self._step.salt,
+            context={**(data.values if data else {}), **pulled},
+            variables=variables,
+            ignore=self._step.ignore,
+        )
+
+    def _check_declared(self, found: Slice) -> None:
+        declared = self._step.variables or self._step.connections or self._step.context_keys is not None
+        if found.reads.dynamic and not declared:
+            raise OperatorProblem(
+                "SB601",
+                "the step reads what is named only when it runs: " + "; ".join(found.reads.dynamic),
+                place=self._place,
+                hint="declare it: variables=[...], connections=[...], context_keys=[...]; or set cache='off'",
+            )
+
+
+def _prefixed(captured: Mapping[str, Value]) -> dict[str, Value]:
+    return {f"captured:{name}": value for name, value in captured.items()}

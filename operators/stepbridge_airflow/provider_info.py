@@ -1,0 +1,84 @@
+"""What Airflow's provider discovery reads; imports nothing from Airflow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stepbridge import __version__
+
+_SINCE = "0.1.0"
+
+
+def _option(
+    description: str, *, kind: str = "string", default: str = "", example: str = ""
+) -> dict[str, Any]:
+    return {
+        "description": description,
+        "version_added": _SINCE,
+        "type": kind,
+        "example": example or None,
+        "default": default,
+    }
+
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "store": _option(
+        "Root URI of the store that holds artifacts, code, cache and run records. "
+        "Empty: a folder below AIRFLOW_HOME.",
+        example="s3://bucket/stepbridge",
+    ),
+    "endpoint": _option(
+        "URL of another S3 endpoint; empty: what AWS_ENDPOINT_URL says, else AWS.",
+        example="http://minio:9000",
+    ),
+    "region": _option("Region of the bucket; empty: what the AWS settings say.", example="eu-central-1"),
+    "encryption": _option(
+        "Server-side encryption of what is written: empty, AES256 or aws:kms.", example="aws:kms"
+    ),
+    "kms_key": _option("Id or ARN of the KMS key for aws:kms.", example="alias/stepbridge"),
+    "path_style": _option(
+        "Address buckets by path instead of by host name: true, false, or empty, which means by path "
+        "where an endpoint is given.",
+        example="true",
+    ),
+    "backend": _option("Where a step runs unless it says otherwise: local.", default="local"),
+    "image": _option("Container image of steps that name none.", example="registry/train:3"),
+    "namespace": _option("Kubernetes namespace of steps that name none.", example="airflow"),
+    "inline_limit": _option(
+        "Bytes of JSON up to which a value stays inside result and XCom; larger ones become artifacts.",
+        kind="integer",
+        default="1048576",
+    ),
+    "roots": _option(
+        "More folders whose modules are first-party code, beside the DAGs and plugins folders; separated by "
+        "the path separator of the system.",
+        example="/opt/project/src",
+    ),
+    "python": _option(
+        "Interpreter of the local backend; empty: the worker's own.", example="/opt/steps/bin/python"
+    ),
+    "grace": _option(
+        "Seconds that a step gets between the request to stop and the end of its process.",
+        kind="float",
+        default="10",
+    ),
+}
+"""Every option of the ``[stepbridge]`` section."""
+
+
+def get_provider_info() -> dict[str, Any]:
+    """The provider's description, as ``apache_airflow_provider`` asks for it."""
+    return {
+        "package-name": "stepbridge",
+        "name": "stepbridge",
+        "description": "Typed, cached steps for DAGs that already exist.",
+        "versions": [__version__],
+        "task-decorators": [{"name": "step", "class-name": "stepbridge_airflow.decorator.step_task"}],
+        "extra-links": ["stepbridge_airflow.links.StepRunLink"],
+        "config": {
+            "stepbridge": {
+                "description": "Where steps keep their data and how they run.",
+                "options": OPTIONS,
+            }
+        },
+    }

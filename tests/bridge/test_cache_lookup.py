@@ -1,0 +1,128 @@
+"""A look-up hits only while everything in the entry is there, and says why it missed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from stepbridge import documents, hashing, publishing
+from stepbridge.artifact import Artifact, Draft, DraftFile
+from stepbridge.cache.lookup import Hit, Miss, look_up
+from stepbridge.contract import CacheEntry, CacheTarget, Inline, Items, Stored, StoreSettings, Value
+from stepbridge.store.base import Store
+from stepbridge.store.opening import open_store
+
+KEY = "ab" * 32
+TARGET = CacheTarget("dag.train", KEY)
+NOW = datetime(2024, 5, 1, tzinfo=UTC)
+
+
+def commit(store: Store, tmp_path: Path, content: bytes, name: str) -> Artifact:
+    source = tmp_path / name
+    source.write_bytes(content)
+    digest = hashing.digest_bytes(content)
+    file = DraftFile(name, str(source), len(content), digest)
+    return publishing.publish(store, Draft(digest, "stepbridge.File", "file", name, (file,)))
+
+
+def record(store: Store, output: Value, *, key: str = KEY, created: datetime = NOW) -> None:
+    entry = CacheEntry("dag.train", key, output, {}, {}, "runs/d/r/t/-1/1/", created.isoformat(), "n")
+    store.put(TARGET.path, documents.dump(entry))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return open_store(StoreSettings((tmp_path / "store").as_uri()))
+
+
+def test_hit(store: Store, tmp_path: Path) -> None:
+    output = Items("list", (Stored(commit(store, tmp_path, b"abc", "m.bin")), Inline("json", 1)))
+    record(store, output)
+    found = look_up(store, TARGET)
+    assert isinstance(found, Hit)
+    assert found.entry.output == output
+
+
+def test_no_entry(store: Store) -> None:
+    assert look_up(store, TARGET) == Miss("no run with this key is recorded")
+
+
+@pytest.mark.parametrize("age", [timedelta(0), timedelta(hours=1)])
+def test_young_enough(store: Store, age: timedelta) -> None:
+    record(store, Inline("json", 1), created=NOW - age)
+    assert isinstance(look_up(store, TARGET, max_age=timedelta(hours=1), now=NOW), Hit)
+
+
+def test_expired(store: Store) -> None:
+    record(store, Inline("json", 1), created=NOW - timedelta(hours=2))
+    found = look_up(store, TARGET, max_age=timedelta(hours=1), now=NOW)
+    assert isinstance(found, Miss)
+    assert found.dead
+    assert "max_age" in found.reason
+
+
+def lose_payload(store: Store, made: Artifact) -> None:
+    store.delete(made.uri.removeprefix(store.root + "/"))
+
+
+def lose_manifest(store: Store, made: Artifact) -> None:
+    store.delete(f"artifacts/{made.digest[:2]}/{made.digest}/manifest.json")
+
+
+def truncate_payload(store: Store, made: Artifact) -> None:
+    store.put(made.uri.removeprefix(store.root + "/"), b"a")
+
+
+@pytest.mark.parametrize("harm", [lose_payload, lose_manifest, truncate_payload])
+def test_a_harmed_artifact_is_a_miss_that_names_it(store: Store, tmp_path: Path, harm) -> None:  # type: ignore[no-untyped-def]
+    made = commit(store, tmp_path, b"abc", "m.bin")
+    record(store, Stored(made))
+    harm(store, made)
+    found = look_up(store, TARGET)
+    assert isinstance(found, Miss)
+    assert found.dead
+    assert made.digest in found.reason
+
+
+@pytest.mark.parametrize("text", [b"", b"{}", b"nonsense", b'{"schema": 99}'])
+def test_an_entry_that_cannot_be_read_is_dead(store: Store, text: bytes) -> None:
+    store.put(TARGET.path, text)
+    found = look_up(store, TARGET)
+    assert isinstance(found, Miss)
+    assert found.dead
+
+
+def test_the_entry_of_another_key_is_dead(store: Store) -> None:
+    record(store, Inline("json", 1), key="cd" * 32)
+    found = look_up(store, TARGET)
+    assert isinstance(found, Miss)
+    assert found.dead
+
+
+def test_a_store_that_does_not_answer_is_a_miss() -> None:
+    store = open_store(StoreSettings("s3://bucket/p", endpoint="http://127.0.0.1:9", region="us-east-1"))
+    found = look_up(store, TARGET)
+    assert isinstance(found, Miss)
+    assert found.failed
+    assert not found.dead
+
+
+def test_a_look_up_loads_no_heavy_library(store: Store, tmp_path: Path) -> None:
+    record(store, Stored(commit(store, tmp_path, b"abc", "m.bin")))
+    script = f"""
+import sys
+from stepbridge.cache.lookup import Hit, look_up
+from stepbridge.contract import CacheTarget, StoreSettings
+from stepbridge.store.opening import open_store
+from stepbridge.values import xcom_view
+found = look_up(open_store(StoreSettings({store.root!r})), CacheTarget("dag.train", {KEY!r}))
+assert isinstance(found, Hit), found
+assert xcom_view(found.entry.output).endswith("m.bin")
+heavy = {{"pandas", "pyarrow", "numpy", "boto3", "botocore", "polars", "airflow"}} & set(sys.modules)
+assert not heavy, heavy
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)

@@ -1,0 +1,267 @@
+"""What a function reads of Airflow is found, through its helpers too, and reported where it cannot be."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from stepbridge.code.facts import Facts
+from stepbridge.code.project import Code
+from stepbridge.code.reading import Reader
+from stepbridge.code.reads import Literal, Reads, ResolvedPull, Unresolved
+from stepbridge.code.resolve import Finder
+from stepbridge.code.source import read_source
+
+HEAD = """
+from airflow.sdk import Variable, get_current_context, Connection
+from airflow.hooks.base import BaseHook
+from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+import airflow.models as models
+import helpers
+from helpers import save, spread
+from unknown import publish
+NAME = "constant"
+IDS = ["a", "b"]
+"""
+
+HELPERS = """
+from unknown import publish
+def save(ti, value, key="k"):
+    ti.xcom_push(key=key, value=value)
+    return ti.xcom_pull(task_ids=value)
+def spread(ds, extra=1, **kwargs):
+    return kwargs["run_id"], ds
+def leak(context):
+    publish(context)
+class Helper:
+    def get(self):
+        from airflow.models import Variable
+        return Variable.get("in_class")
+"""
+
+
+def reads(tmp_path: Path, body: str, given: frozenset[str] = frozenset()) -> Reads:
+    (tmp_path / "helpers.py").write_text(HELPERS)
+    (tmp_path / "dag.py").write_text(HEAD + textwrap.dedent(body))
+    code = Code(Finder([tmp_path]))
+    code.require("helpers", "")
+    facts = Facts(read_source(tmp_path / "dag.py"), "dag")
+    node = facts.bound[0, "f"][-1].stmt
+    reader = Reader(code, given)
+    reader.entry(facts, node)  # type: ignore[arg-type]
+    return reader.reads()
+
+
+KEYS = [
+    ("def f(ds, ti=None, x=1): return ds", {"ds", "ti"}),
+    (
+        "def f(**kwargs): return kwargs['ds'], kwargs.get('run_id'), kwargs.pop('ts', None), kwargs['mine']",
+        {"ds", "run_id", "ts"},
+    ),
+    ("def f(**context): return context['dag_run'].conf['x']", {"dag_run"}),
+    ("def f(**kwargs): return 1", set()),
+    ("def f():\n c = get_current_context()\n return c['params']", {"params"}),
+    ("def f(): return get_current_context()['logical_date']", {"logical_date"}),
+    ("def f(**kw):\n a = kw\n b = a\n return b['ds']", {"ds"}),
+    ("def f(**kw):\n ds, ti = kw['ds'], kw['ti']\n return ds, ti.try_number", {"ds", "ti"}),
+    ("def f(**kw):\n return 'ds_nodash' in kw", {"ds_nodash"}),
+    ("def f(**kw):\n for k in ('ds', 'ts'):\n  print(kw[k])", {"ds", "ts"}),
+    ("def f(**kw):\n def inner(): return kw['ds']\n return inner()", {"ds"}),
+    ("def f(**kw): return [kw['ts'] for x in range(3)]", {"ts"}),
+    ("def f(**kw): return spread(**kw)", {"ds", "run_id"}),
+    ("def f(**kw): return helpers.spread(kw['ts'], **kw)", {"ts", "run_id"}),
+    ("def g(c): return c['ds']\ndef f(**kw): return g(kw)", {"ds"}),
+    ("def g(*, c): return c.get('ds')\ndef f(**kw): return g(c=kw)", {"ds"}),
+    ("f = 1\ndef f(*args, ds, **kw): return kw.setdefault('ts', 1)", {"ds", "ts"}),
+    ("def f(**kw):\n if kw: return kw['ds']", {"ds"}),
+    ("def f(**kw):\n kw.update(a=1)\n kw['b'] = 2\n return kw['ds']", {"ds"}),
+    ("def f(**kw):\n ctx = kw or get_current_context()\n return ctx['ds']", {"ds"}),
+]
+
+
+KEYS += [
+    ("def f(dag_run=None): return dag_run.conf if dag_run else {}", {"dag_run"}),
+    ("def f(dag_run=None): return dag_run and dag_run.conf", {"dag_run"}),
+    ("def f(**kw):\n r = kw['dag_run']\n return r.conf if r is not None else 1", {"dag_run"}),
+    (
+        "def g(run): return run.conf\ndef f(dag_run, **kw): return g(dag_run), g(run=kw['dag_run'])",
+        {"dag_run"},
+    ),
+    ("def f(ti): return getattr(ti, 'try_number', 1)", {"ti"}),
+]
+
+
+@pytest.mark.parametrize(("body", "keys"), KEYS)
+def test_context_keys(body: str, keys: set[str], tmp_path: Path) -> None:
+    found = reads(tmp_path, body)
+    assert found.context_keys == keys
+    assert found.escapes == ()
+
+
+def test_attributes(tmp_path: Path) -> None:
+    found = reads(
+        tmp_path, "def f(ti, **kw): return ti.try_number, kw['dag_run'].conf, kw['task_instance'].run_id"
+    )
+    assert found.attributes == {"ti.try_number", "dag_run.conf", "ti.run_id"}
+    assert found.context_keys == {"ti", "dag_run", "task_instance"}
+
+
+def test_given_parameters_are_data(tmp_path: Path) -> None:
+    found = reads(
+        tmp_path, "def f(ds, params, **kw): return ds, params, kw['ts']", frozenset({"params", "ts"})
+    )
+    assert found.context_keys == {"ds"}
+
+
+PULLS = [
+    ("def f(ti): return ti.xcom_pull(task_ids='a')", {}, [ResolvedPull(("a",), True, "return_value")]),
+    ("def f(ti): return ti.xcom_pull('a', key='k')", {}, [ResolvedPull(("a",), True, "k")]),
+    (
+        "def f(ti): return ti.xcom_pull(task_ids=['a', 'b'])",
+        {},
+        [ResolvedPull(("a", "b"), False, "return_value")],
+    ),
+    ("def f(ti): return ti.xcom_pull(key='k')", {}, [ResolvedPull((), True, "k")]),
+    (
+        "def f(up, **kw): return kw['ti'].xcom_pull(task_ids=up)",
+        {"up": "x"},
+        [ResolvedPull(("x",), True, "return_value")],
+    ),
+    (
+        "def f(up, **kw): return kw['ti'].xcom_pull(task_ids=up)",
+        {"up": ["x"]},
+        [ResolvedPull(("x",), False, "return_value")],
+    ),
+    (
+        "def f(n, ti): return ti.xcom_pull(task_ids=f'load_{n}.x')",
+        {"n": 3},
+        [ResolvedPull(("load_3.x",), True, "return_value")],
+    ),
+    (
+        "def f(n, ti): return ti.xcom_pull('load_' + n)",
+        {"n": "q"},
+        [ResolvedPull(("load_q",), True, "return_value")],
+    ),
+    (
+        "def f(ti): return ti.xcom_pull(task_ids=NAME)",
+        {},
+        [ResolvedPull(("constant",), True, "return_value")],
+    ),
+    ("def f(ti): return ti.xcom_pull(task_ids=IDS)", {}, [ResolvedPull(("a", "b"), False, "return_value")]),
+    (
+        "def f(ti):\n for t in IDS:\n  ti.xcom_pull(task_ids=f'{t}_x')",
+        {},
+        [ResolvedPull(("a_x",), True, "return_value"), ResolvedPull(("b_x",), True, "return_value")],
+    ),
+    (
+        "def f(ti): return [ti.xcom_pull(task_ids=t) for t in ('p', 'q')]",
+        {},
+        [ResolvedPull(("p",), True, "return_value"), ResolvedPull(("q",), True, "return_value")],
+    ),
+    (
+        "def f(**kw): return kw['ti'].xcom_pull(task_ids=kw['source'])",
+        {"source": "s"},
+        [ResolvedPull(("s",), True, "return_value")],
+    ),
+    ("def f(**kw): return save(kw['ti'], 'v')", {}, [ResolvedPull(("v",), True, "return_value")]),
+    ("def f(up, ti): return helpers.save(ti, up)", {"up": "w"}, [ResolvedPull(("w",), True, "return_value")]),
+    (
+        "def f():\n t = get_current_context()['ti']\n return t.xcom_pull(task_ids=None, key='k')",
+        {},
+        [ResolvedPull((), True, "k")],
+    ),
+]
+
+
+@pytest.mark.parametrize(("body", "arguments", "expected"), PULLS)
+def test_pulls(body: str, arguments: dict[str, object], expected: list[ResolvedPull], tmp_path: Path) -> None:
+    found = reads(tmp_path, body)
+    assert [pull.resolve(arguments) for pull in found.pulls] == expected
+    assert found.escapes == ()
+    assert found.dynamic == ()
+
+
+def test_a_pull_that_needs_a_missing_argument(tmp_path: Path) -> None:
+    pull = reads(tmp_path, "def f(up, ti): return ti.xcom_pull(task_ids=up)").pulls[0]
+    with pytest.raises(Unresolved):
+        pull.resolve({})
+    with pytest.raises(Unresolved):
+        pull.resolve({"up": 1.5})
+
+
+def test_pull_options_are_named(tmp_path: Path) -> None:
+    body = "def f(ti): return ti.xcom_pull('a', dag_id='d', include_prior_dates=True, default=3)"
+    assert reads(tmp_path, body).pulls[0].options == ("dag_id", "include_prior_dates")
+
+
+def test_pushes(tmp_path: Path) -> None:
+    found = reads(tmp_path, "def f(ti):\n ti.xcom_push('a', 1)\n save(ti, 'b')")
+    assert [place.rpartition("/")[2] for place in found.pushes] == ["dag.py:12", "helpers.py:4"]
+
+
+ESCAPES = [
+    ("def f(**kw):\n publish(kw)", "dag.py:12"),
+    ("def f(**kw):\n publish(**kw)", "dag.py:12"),
+    ("def f(**kw):\n print(f'{kw}')", "dag.py:12"),
+    ("def f(**kw):\n return kw", "dag.py:12"),
+    ("def f(**kw):\n for k, v in kw.items(): pass", "dag.py:12"),
+    ("def f(n, **kw):\n return kw[n]", "dag.py:12"),
+    ("def f(ti):\n publish(ti)", "dag.py:12"),
+    ("def f(ti, n):\n return getattr(ti, n)", "dag.py:12"),
+    ("def f(dag_run):\n return publish(dag_run)", "dag.py:12"),
+    ("def f(**kw):\n return publish(kw['dag_run'])", "dag.py:12"),
+    ("def f(dag_run):\n return dag_run", "dag.py:12"),
+    ("def f(**kw):\n publish(ti=kw['ti'])", "dag.py:12"),
+    ("def f(**kw):\n return {**kw}", "dag.py:12"),
+    ("def f(**kw):\n helpers.leak(kw)", "helpers.py:9"),
+    ("def f():\n publish(get_current_context())", "dag.py:12"),
+    ("class B: pass\ndef f(**kw):\n b = B()\n b.run(kw)", "dag.py:14"),
+]
+
+
+@pytest.mark.parametrize(("body", "place"), ESCAPES)
+def test_escapes(body: str, place: str, tmp_path: Path) -> None:
+    found = reads(tmp_path, body)
+    assert [item.rpartition("/")[2] for item in found.escapes] == [place]
+
+
+def test_variables_and_connections(tmp_path: Path) -> None:
+    body = """
+    def helper():
+        return Variable.get(NAME), helpers.Helper().get()
+    def f(n):
+        Variable.get("plain", default=1)
+        Variable.get(key="by_key", deserialize_json=True)
+        models.Variable.get("chained")
+        for x in ("l1", "l2"):
+            Variable.get(f"in_{x}")
+        helper()
+        BaseHook.get_connection("c1")
+        S3Hook(aws_conn_id="c2").read_key("k")
+        S3Hook("c3")
+        Connection.get("c4")
+    """
+    found = reads(tmp_path, body)
+    assert found.variables == {"plain", "by_key", "chained", "in_l1", "in_l2", "constant", "in_class"}
+    assert found.connections == {"c1", "c2", "c3", "c4"}
+    assert found.dynamic == ()
+
+
+def test_dynamic_names_have_their_place(tmp_path: Path) -> None:
+    body = """
+    def f(n, ti):
+        Variable.get(n)
+        BaseHook.get_connection(conn_id=n.x)
+        S3Hook()
+        ti.xcom_pull(task_ids=n.value)
+        ti.xcom_pull(task_ids="a", key=n[0])
+    """
+    found = reads(tmp_path, body)
+    assert [int(item.split(":")[1]) for item in found.dynamic] == [13, 14, 15, 16, 17]
+    assert found.pulls == ()
+
+
+def test_literal_is_plain() -> None:
+    assert Literal("a") != Literal("b")
