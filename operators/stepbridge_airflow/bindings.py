@@ -139,16 +139,5 @@ def resolve_lazy(value: Any) -> Any:
     return value
 
 
-def has_binding(value: Any) -> bool:
-    """Whether a binding stands anywhere in *value*."""
-    if isinstance(value, Binding):
-        return True
-    if isinstance(value, list | tuple):
-        return any(has_binding(item) for item in value)
-    if isinstance(value, dict):
-        return any(has_binding(item) for item in value.values())
-    return False
-
-
 def _plain(indexes: int | tuple[int, ...]) -> int | list[int]:
     return indexes if isinstance(indexes, int) else list(indexes)

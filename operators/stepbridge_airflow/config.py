@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from stepbridge.contract import StoreSettings
@@ -68,14 +68,9 @@ def _store(root: str | None) -> StoreSettings:
     )
 
 
-def with_root(settings: Settings, root: str) -> Settings:
-    """*settings* with another store root."""
-    return replace(settings, store=replace(settings.store, root=root.rstrip("/")))
-
-
 def _default_root() -> str:
     home = os.environ.get("AIRFLOW_HOME") or "~/airflow"
-    return (Path(home).expanduser().absolute() / SECTION).as_uri()
+    return f"file://{Path(home).expanduser().absolute() / SECTION}"
 
 
 def _text(option: str) -> str:

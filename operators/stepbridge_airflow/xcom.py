@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from stepbridge.artifact import Artifact
-from stepbridge.contract import Fields, Inline, Items, Outside, Stored, Value
+from stepbridge.contract import Fields, Items, Stored, Value
 
 SHOWN = 20
 """How many artifacts of one result the details list."""
@@ -87,18 +87,3 @@ def details(
         "artifacts": listed,
         "more_artifacts": max(0, len(found) - SHOWN),
     }
-
-
-def plain_kind(value: Value) -> str:
-    """What *value* is, for the log: its stored type or its plain one."""
-    match value:
-        case Stored():
-            return value.artifact.type
-        case Inline():
-            return type(value.data).__name__
-        case Outside():
-            return "outside"
-        case Items():
-            return value.type
-        case _:
-            return "fields"

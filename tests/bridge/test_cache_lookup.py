@@ -103,7 +103,7 @@ def test_the_entry_of_another_key_is_dead(store: Store) -> None:
     assert found.dead
 
 
-def test_a_store_that_does_not_answer_is_a_miss() -> None:
+def test_a_store_that_does_not_answer_is_a_miss(aws_environment: None) -> None:
     store = open_store(StoreSettings("s3://bucket/p", endpoint="http://127.0.0.1:9", region="us-east-1"))
     found = look_up(store, TARGET)
     assert isinstance(found, Miss)

@@ -158,6 +158,8 @@ class _Slicer:
             return
         for layer in locate.layers(function):
             path = locate.file_of(layer)
+            if path is not None and path.name.startswith("<"):
+                raise _stale(layer, self.dag_file or path)
             if path is None or installed(path) or (self.dag_file and locate.same_file(path, self.dag_file)):
                 continue
             self._in_project(function, layer, path)
@@ -201,8 +203,12 @@ class _Slicer:
                 raise _stale(function, self.dag_file)
             if node is not None and not isinstance(node, ast.Lambda):
                 way = locate.way_to(source, node)
-                if not any(isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef) for item in way):
-                    self._at(source, node, way, function, shipped_name(self.dag_file))
+                nested = any(isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef) for item in way)
+                live = self._live(self.dag_file)
+                deleted = bool(live) and not way and node.name not in live
+                if not nested:
+                    if not (deleted and self._by_identity(function)):
+                        self._at(source, node, way, function, shipped_name(self.dag_file))
                     return True
         return self._by_identity(function) or self._by_place(function)
 

@@ -7,13 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from stepbridge.artifact import Draft, DraftFile, Manifest
-from stepbridge.codecs.names import class_of, lineage, readable
+from stepbridge.codecs.names import FRAME, POLARS, SERIES, TABLE, class_of, lineage, readable
 from stepbridge.failures import IntegrityProblem, TypeProblem
 
-FRAME = "pandas.DataFrame"
-SERIES = "pandas.Series"
-TABLE = "pyarrow.Table"
-POLARS = "polars.DataFrame"
 _NAMES = {
     "pandas.DataFrame": FRAME,
     "pandas.core.frame.DataFrame": FRAME,

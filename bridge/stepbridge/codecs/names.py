@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import typing
 
+FRAME = "pandas.DataFrame"
+SERIES = "pandas.Series"
+TABLE = "pyarrow.Table"
+POLARS = "polars.DataFrame"
+
 
 def full_name(cls: object) -> str:
     """``module.qualname`` of a class, or an empty string for anything else."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from stepbridge.codecs.frames import FRAME, POLARS, SERIES, TABLE
+from stepbridge.codecs.names import FRAME, POLARS, SERIES, TABLE
 from stepbridge.failures import TypeProblem
 
 PARQUET = (".parquet", ".pq", ".parq")

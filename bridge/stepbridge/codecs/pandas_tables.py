@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from stepbridge.codecs import canonical, object_columns, parquet
-from stepbridge.codecs.frames import SERIES
-from stepbridge.codecs.names import readable
+from stepbridge.codecs.names import SERIES, readable
 from stepbridge.codecs.parquet import Column, Packed
 from stepbridge.failures import StoreProblem, TypeProblem
 
