@@ -104,21 +104,21 @@ def boto(url: str, folder: Path, shape: str) -> tuple[Callable[[], None], Callab
 
 
 def child(who: str, url: str, folder: Path, shape: str, way: str) -> None:
-    """One measured run in its own process; prints seconds and the growth of peak memory in MiB."""
+    """One measured run in its own process; prints seconds, growth of peak memory in MiB, CPU seconds."""
     up, down = (ours if who == "ours" else boto)(url, folder, shape)
     before = peak()
     target = folder / f"out-{os.getpid()}"
-    start = time.perf_counter()
+    start, busy = time.perf_counter(), time.process_time()
     if way == "up":
         up()
     else:
         down(target)
-    seconds = time.perf_counter() - start
+    seconds, used = time.perf_counter() - start, time.process_time() - busy
     grown = (peak() - before) / 1024
     if way == "down":
         check(folder, shape, target)
         shutil.rmtree(target)
-    sys.stdout.write(json.dumps([seconds, grown]))
+    sys.stdout.write(json.dumps([seconds, grown, used]))
 
 
 def check(folder: Path, shape: str, target: Path) -> None:
@@ -132,11 +132,11 @@ def check(folder: Path, shape: str, target: Path) -> None:
             raise AssertionError(f"{path.name} came down changed")
 
 
-def measure(who: str, url: str, folder: Path, shape: str, way: str) -> tuple[float, float]:
+def measure(who: str, url: str, folder: Path, shape: str, way: str) -> tuple[float, float, float]:
     command = [sys.executable, __file__, "--child", who, url, str(folder), shape, way]
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
-    seconds, grown = json.loads(done.stdout)
-    return float(seconds), float(grown)
+    seconds, grown, used = json.loads(done.stdout)
+    return float(seconds), float(grown), float(used)
 
 
 def main() -> int:
@@ -165,18 +165,30 @@ def main() -> int:
 
 def report(url: str, folder: Path, rounds: int) -> int:
     missed = 0
-    line = "{:10} {:5} {:>9} {:>9} {:>7} {:>6} {:>10} {:>10}\n"
+    line = "{:10} {:5} {:>9} {:>9} {:>7} {:>6} {:>12} {:>12} {:>12} {:>12}\n"
     sys.stdout.write(
-        line.format("what", "way", "ours s", "boto3 s", "ratio", "goal", "ours MiB", "boto3 MiB")
+        line.format(
+            "what",
+            "way",
+            "ours s",
+            "boto3 s",
+            "ratio",
+            "goal",
+            "ours CPU s",
+            "boto3 CPU s",
+            "ours +MiB",
+            "boto3 +MiB",
+        )
     )
     for shape in ("file", "directory"):
         for way in ("up", "down"):
-            found: dict[str, list[tuple[float, float]]] = {"ours": [], "boto": []}
+            found: dict[str, list[tuple[float, float, float]]] = {"ours": [], "boto": []}
             for _ in range(rounds):
                 for who in found:
                     found[who].append(measure(who, url, folder, shape, way))
             seconds = {who: min(run[0] for run in runs) for who, runs in found.items()}
             memory = {who: max(run[1] for run in runs) for who, runs in found.items()}
+            used = {who: min(run[2] for run in runs) for who, runs in found.items()}
             ratio = seconds["boto"] / seconds["ours"]
             good = ratio >= GOALS[shape] and memory["ours"] < 256
             missed += not good
@@ -188,6 +200,8 @@ def report(url: str, folder: Path, rounds: int) -> int:
                     f"{seconds['boto']:.3f}",
                     f"{ratio:.2f}x",
                     f"{GOALS[shape]}x",
+                    f"{used['ours']:.2f}",
+                    f"{used['boto']:.2f}",
                     f"{memory['ours']:.0f}",
                     f"{memory['boto']:.0f}",
                 )

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from stepbridge.code.airflow_names import CONTEXT_KEYS, TASK_INSTANCE_KEYS, is_airflow
+from stepbridge.code.bound import Chain, dotted
 from stepbridge.code.facts import Facts
 from stepbridge.code.nodes import DEFINITIONS, FUNCTIONS, absolute
 from stepbridge.code.reads import Joined, Listed, Literal, Parameter, Text
-from stepbridge.code.uses import Chain, dotted
 
 GETTERS = frozenset({"get", "pop", "setdefault", "__getitem__"})
 

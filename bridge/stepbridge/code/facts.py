@@ -7,9 +7,9 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 from stepbridge.code.airflow_names import DROPPED_REFUSED, is_airflow
+from stepbridge.code.bound import Chain, bound_in, parameters, root
 from stepbridge.code.nodes import DEFINITIONS, FUNCTIONS, Imported, Node, absolute, flatten
 from stepbridge.code.source import Source
-from stepbridge.code.uses import Chain, bound_in, parameters, root
 from stepbridge.failures import CodeProblem
 
 Place = tuple[int, str]

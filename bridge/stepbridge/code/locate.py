@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from stepbridge.code.nodes import ancestors
-from stepbridge.code.scope import LAMBDA, cells_of, file_of, unwrapped
+from stepbridge.code.scope import LAMBDA, unwrapped
 from stepbridge.code.source import Source
 from stepbridge.failures import CodeProblem
 
@@ -186,20 +186,3 @@ def importable(value: object) -> tuple[str, str] | None:
         found = getattr(found, part, None)
     found = getattr(found, "__func__", found)
     return (module, qualname) if found is not None and unwrapped(found) is value else None
-
-
-__all__ = [
-    "Callee",
-    "callee_of",
-    "cells_of",
-    "definition",
-    "file_of",
-    "global_name",
-    "importable",
-    "layers",
-    "live_module",
-    "place_of",
-    "result_of",
-    "same_file",
-    "way_to",
-]

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from stepbridge.code.airflow_names import builds, is_airflow
-from stepbridge.code.uses import Import, Uses, analyse, analyse_header, bound_name
+from stepbridge.code.bound import Import, bound_name
+from stepbridge.code.uses import Uses, analyse, analyse_header
 
 Compound = ast.If | ast.For | ast.AsyncFor | ast.While | ast.With | ast.AsyncWith | ast.Try | ast.TryStar
 COMPOUND = (ast.If, ast.For, ast.AsyncFor, ast.While, ast.With, ast.AsyncWith, ast.Try, ast.TryStar)

@@ -108,7 +108,7 @@ def _names(region: Region, node: Node) -> list[str]:
     if target is not None and node.stmt is target.node:
         return [target.result]
     names = node.uses.binds | node.effects
-    needed = {name for name in names if (region.facts.home(name, node.level), name) in region._needed}
+    needed = {name for name in names if (region.facts.home(name, node.level), name) in region.needed}
     if not needed and node.header:
         return []
     return sorted(needed or names) or [_FLOW]

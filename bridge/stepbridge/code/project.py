@@ -11,12 +11,13 @@ from typing import Any
 
 from stepbridge.code.abstract import inside
 from stepbridge.code.airflow_names import STAND_INS, is_airflow
+from stepbridge.code.bound import Chain, Import
 from stepbridge.code.facts import Facts
-from stepbridge.code.nodes import DEFINITIONS, FUNCTIONS, absolute, is_main_guard
+from stepbridge.code.nodes import FUNCTIONS, absolute, is_main_guard
 from stepbridge.code.region import Region
 from stepbridge.code.resolve import Finder, Module
 from stepbridge.code.source import Edit, Source, read_source
-from stepbridge.code.uses import Chain, Import, analyse
+from stepbridge.code.uses import analyse
 from stepbridge.failures import CodeProblem
 
 _AIRFLOW_SIGNS = (b"airflow", b"stepbridge")
@@ -287,7 +288,7 @@ class Code:
                 if not kind.startswith("getattr:") and kind != "globals":
                     self.dynamic(kind, node, facts)
             for entry in uses.imports:
-                probe._local_import(entry)
+                probe.local_import(entry)
             for name in uses.names():
                 for imported in facts.imported(name, 0):
                     for chain in uses.chains(name):
@@ -407,14 +408,3 @@ def missing_file(pattern: str, tried: Sequence[Path]) -> CodeProblem:
         place=str(tried[0]) if tried else "",
         hint="give a path or pattern relative to the DAG file or a root, of files that are on the worker",
     )
-
-
-__all__ = [
-    "DEFINITIONS",
-    "Code",
-    "Whole",
-    "all_imports",
-    "import_targets",
-    "is_type_checking",
-    "missing_file",
-]

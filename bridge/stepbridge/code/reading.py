@@ -19,10 +19,10 @@ from stepbridge.code.abstract import (
     Value,
 )
 from stepbridge.code.airflow_names import CONTEXT_KEYS, OBJECT_KEYS
+from stepbridge.code.bound import dotted, parameters
 from stepbridge.code.facts import Facts
 from stepbridge.code.nodes import FUNCTIONS
 from stepbridge.code.reads import Expression, Joined, Listed, Literal, Parameter, PullCall, Reads
-from stepbridge.code.uses import dotted, parameters
 
 _DEPTH = 12
 _PULL_NAMES = ("task_ids", "dag_id", "key", "include_prior_dates")

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from stepbridge.code.airflow_names import DAG_TYPES, STAND_INS, is_airflow
+from stepbridge.code.bound import Chain, Import
 from stepbridge.code.facts import Facts
-from stepbridge.code.nodes import COMPOUND, DEFINITIONS, FUNCTIONS, Imported, Node, absolute
+from stepbridge.code.nodes import DEFINITIONS, FUNCTIONS, Imported, Node, absolute
 from stepbridge.code.scope import (
     DEFAULT,
     Captured,
@@ -22,7 +23,7 @@ from stepbridge.code.scope import (
     unwrapped,
 )
 from stepbridge.code.source import Edit, Source
-from stepbridge.code.uses import BUILTINS, Annotation, Chain, Import, LocalImport, Uses, analyse, root
+from stepbridge.code.uses import BUILTINS, Annotation, LocalImport, Uses, analyse
 from stepbridge.failures import CodeProblem
 
 
@@ -70,6 +71,7 @@ class Region:
 
     :param shipped: the module name that it ships under.
     :param live: the live module's globals, where the file is loaded.
+    :param needed: names that the selected code reads, with the levels they belong to.
     """
 
     facts: Facts
@@ -82,7 +84,7 @@ class Region:
     edits: list[Edit] = field(default_factory=list)
     lambda_node: Node | None = None
     whole: bool = False
-    _needed: set[tuple[int, str]] = field(default_factory=set)
+    needed: set[tuple[int, str]] = field(default_factory=set)
     _pending: list[Node] = field(default_factory=list)
 
     @property
@@ -185,7 +187,7 @@ class Region:
 
     def _decides(self, node: Node) -> bool:
         names = node.uses.binds | node.effects if node.alias is None and not node.header else set()
-        return any((self.facts.home(name, node.level), name) in self._needed for name in names)
+        return any((self.facts.home(name, node.level), name) in self.needed for name in names)
 
     def _attempts(self, header: Node) -> list[Node]:
         return [
@@ -233,7 +235,7 @@ class Region:
         skipped = self._settle_defaults(node) if self.target and node.stmt is self.target.node else uses
         self._annotations(node, skipped)
         for entry in skipped.imports:
-            self._local_import(entry)
+            self.local_import(entry)
         for kind, where in skipped.dynamic:
             self.project.dynamic(kind, where, self.facts)
         for name in sorted(skipped.names()):
@@ -260,9 +262,9 @@ class Region:
 
     def _need(self, name: str, level: int, line: int, optional: bool = False) -> None:
         home = self.facts.home(name, level)
-        if (home, name) in self._needed:
+        if (home, name) in self.needed:
             return
-        self._needed.add((home, name))
+        self.needed.add((home, name))
         if home:
             self._capture(name, line, home)
             return
@@ -342,7 +344,8 @@ class Region:
             if attribute and attribute != "*":
                 self.project.member(module, attribute, place)
 
-    def _local_import(self, entry: LocalImport) -> None:
+    def local_import(self, entry: LocalImport) -> None:
+        """Follow an import inside a function, and how its name is used there."""
         self._import(entry.node, entry.alias)
         module, attribute = absolute(entry.node, entry.alias, self.facts.module, self.facts.package)
         if is_airflow(module):
@@ -559,6 +562,3 @@ def nested_imports(nodes: list[ast.AST]) -> list[Import]:
     return [
         child for node in nodes for child in ast.walk(node) if isinstance(child, ast.Import | ast.ImportFrom)
     ]
-
-
-__all__ = ["COMPOUND", "Project", "Region", "Target", "nested_imports", "root"]

@@ -6,12 +6,12 @@ import ast
 from collections.abc import Iterable, Sequence
 
 from stepbridge.code.airflow_names import FACADE, STAND_INS, is_airflow
+from stepbridge.code.bound import Import
 from stepbridge.code.canvas import Canvas, block_indent, decorator_range, header_end, keyword
 from stepbridge.code.nodes import COMPOUND, DEFINITIONS, FUNCTIONS, Node, absolute, block_of, blocks
 from stepbridge.code.region import Region, nested_imports
 from stepbridge.code.scope import LAMBDA
 from stepbridge.code.source import Edit, Source
-from stepbridge.code.uses import Import
 from stepbridge.failures import CodeProblem
 
 

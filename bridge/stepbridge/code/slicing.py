@@ -25,7 +25,7 @@ from stepbridge.code.region import Region, Target
 from stepbridge.code.render import render, render_whole
 from stepbridge.code.requires import requirements
 from stepbridge.code.resolve import Finder, absolute, installed
-from stepbridge.code.scope import LAMBDA, SCOPE
+from stepbridge.code.scope import SCOPE, file_of
 from stepbridge.code.source import Source, no_collection, read_source
 from stepbridge.failures import CodeProblem
 
@@ -92,9 +92,7 @@ def shipped_name(dag_file: Path) -> str:
 class _Slicer:
     def __init__(self, function: Callable[..., Any], source_file: Path | None, roots: Sequence[Path]) -> None:
         self.callee: Callee = locate.callee_of(function)
-        own = next(
-            (file for layer in locate.layers(self.callee.function) if (file := locate.file_of(layer))), None
-        )
+        own = next((file for layer in locate.layers(self.callee.function) if (file := file_of(layer))), None)
         self.dag_file = absolute(source_file) if source_file else own
         self.roots = [absolute(root) for root in roots]
         here = [self.dag_file.parent] if self.dag_file else []
@@ -157,7 +155,7 @@ class _Slicer:
         if self.dag_file is not None and self._in_dag_file(function):
             return
         for layer in locate.layers(function):
-            path = locate.file_of(layer)
+            path = file_of(layer)
             if path is not None and path.name.startswith("<"):
                 raise _stale(layer, self.dag_file or path)
             if path is None or installed(path) or (self.dag_file and locate.same_file(path, self.dag_file)):
@@ -181,7 +179,7 @@ class _Slicer:
         import sys
 
         live = sys.modules.get(module)
-        file = getattr(live, "__file__", None) or locate.file_of(function)
+        file = getattr(live, "__file__", None) or file_of(function)
         if file is None or installed(Path(file)):
             self._installed(function, (module, qualname))
             return
@@ -195,7 +193,7 @@ class _Slicer:
 
     def _in_dag_file(self, function: object) -> bool:
         assert self.dag_file is not None
-        own = locate.file_of(function)
+        own = file_of(function)
         if own is not None and locate.same_file(own, self.dag_file) and not hasattr(function, "__wrapped__"):
             source = read_source(self.dag_file)
             node = locate.definition(source, function)
@@ -241,7 +239,7 @@ class _Slicer:
     def _by_place(self, function: object) -> bool:
         assert self.dag_file is not None
         for layer in reversed(list(locate.layers(function))):
-            path = locate.file_of(layer)
+            path = file_of(layer)
             if path is not None and locate.same_file(path, self.dag_file):
                 source = read_source(self.dag_file)
                 node = locate.definition(source, layer)
@@ -396,7 +394,7 @@ class _Slicer:
     def _definition(self) -> tuple[Facts, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda] | None:
         """The innermost ``def`` of the callable, and the facts of its file."""
         for layer in reversed(list(locate.layers(self.callee.function))):
-            path = locate.file_of(layer)
+            path = file_of(layer)
             if path is None or installed(path):
                 continue
             for region in self.code.regions.values():
@@ -469,6 +467,3 @@ def _stale(function: object, path: Path) -> CodeProblem:
         place=locate.place_of(function),
         hint=f"let Airflow parse {path} again, or define the function in a file",
     )
-
-
-__all__ = ["LAMBDA", "PREFIX", "SCOPE", "Slice", "slice_callable"]

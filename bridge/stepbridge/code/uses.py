@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import ast
 import builtins
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Literal
 
-Chain = tuple[str, ...]
+from stepbridge.code.bound import (
+    Bound,
+    Chain,
+    Import,
+    bound_name,
+    defaults,
+    dotted,
+    outside,
+    parameters,
+    root,
+    targets,
+)
+
 Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
-Import = ast.Import | ast.ImportFrom
 
 MUTATORS = frozenset(
     [
@@ -121,125 +132,6 @@ class _Scope:
     bound: set[str]
     outer: set[str] = field(default_factory=set)
     imports: dict[str, list[LocalImport]] = field(default_factory=dict)
-
-
-def dotted(node: ast.expr) -> tuple[str, Chain] | None:
-    """``("a", ("b", "c"))`` for ``a.b.c``, None for anything that is not a chain from a name."""
-    parts: list[str] = []
-    while isinstance(node, ast.Attribute):
-        parts.append(node.attr)
-        node = node.value
-    return (node.id, tuple(reversed(parts))) if isinstance(node, ast.Name) else None
-
-
-def root(node: ast.expr) -> str | None:
-    """The name at the bottom of attributes, subscripts and method calls: ``a`` of ``a.b["c"].d().e``."""
-    while True:
-        if isinstance(node, ast.Attribute | ast.Subscript | ast.Starred | ast.Await):
-            node = node.value
-        elif isinstance(node, ast.Call):
-            node = node.func
-        else:
-            return node.id if isinstance(node, ast.Name) else None
-
-
-def targets(node: ast.expr) -> Iterator[ast.expr]:
-    """The single targets in a target: tuples, lists and stars taken apart."""
-    if isinstance(node, ast.Tuple | ast.List):
-        for item in node.elts:
-            yield from targets(item)
-    elif isinstance(node, ast.Starred):
-        yield from targets(node.value)
-    else:
-        yield node
-
-
-def bound_name(alias: ast.alias, node: Import) -> str:
-    """The name an import's alias binds."""
-    if alias.asname:
-        return alias.asname
-    return alias.name.partition(".")[0] if isinstance(node, ast.Import) else alias.name
-
-
-class _Bound(ast.NodeVisitor):
-    """The names that a function's body binds itself."""
-
-    def __init__(self) -> None:
-        self.names: set[str] = set()
-        self.outer: set[str] = set()
-        self.globals: set[str] = set()
-
-    def visit_Name(self, node: ast.Name) -> None:
-        if not isinstance(node.ctx, ast.Load):
-            self.names.add(node.id)
-
-    def _definition(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> None:
-        self.names.add(node.name)
-        for expression in _outside(node):
-            self.visit(expression)
-
-    visit_FunctionDef = visit_AsyncFunctionDef = visit_ClassDef = _definition  # noqa: N815
-
-    def visit_Lambda(self, node: ast.Lambda) -> None:
-        for default in _defaults(node.args):
-            self.visit(default)
-
-    def _comprehension(self, node: ast.AST) -> None:
-        for child in ast.walk(node):
-            if isinstance(child, ast.NamedExpr):
-                self.visit(child.target)
-
-    visit_ListComp = visit_SetComp = visit_DictComp = visit_GeneratorExp = _comprehension  # noqa: N815
-
-    def _import(self, node: Import) -> None:
-        self.names.update(bound_name(alias, node) for alias in node.names)
-
-    visit_Import = visit_ImportFrom = _import  # noqa: N815
-
-    def visit_ExceptHandler(self, node: ast.ExceptHandler) -> None:
-        if node.name:
-            self.names.add(node.name)
-        self.generic_visit(node)
-
-    def _pattern(self, node: ast.MatchAs | ast.MatchStar | ast.MatchMapping) -> None:
-        name = node.rest if isinstance(node, ast.MatchMapping) else node.name
-        if name:
-            self.names.add(name)
-        self.generic_visit(node)
-
-    visit_MatchAs = visit_MatchStar = visit_MatchMapping = _pattern  # noqa: N815
-
-    def visit_Global(self, node: ast.Global) -> None:
-        self.outer.update(node.names)
-        self.globals.update(node.names)
-
-    def visit_Nonlocal(self, node: ast.Nonlocal) -> None:
-        self.outer.update(node.names)
-
-
-def _defaults(arguments: ast.arguments) -> list[ast.expr]:
-    return [*arguments.defaults, *(default for default in arguments.kw_defaults if default)]
-
-
-def _outside(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> list[ast.expr]:
-    """The expressions of a definition that its surroundings evaluate, annotations aside."""
-    if isinstance(node, ast.ClassDef):
-        return [*node.decorator_list, *node.bases, *(word.value for word in node.keywords)]
-    return [*node.decorator_list, *_defaults(node.args)]
-
-
-def parameters(arguments: ast.arguments) -> list[ast.arg]:
-    """All parameters of a signature."""
-    stars = [star for star in (arguments.vararg, arguments.kwarg) if star]
-    return [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, *stars]
-
-
-def bound_in(body: Iterable[ast.AST]) -> set[str]:
-    """The names that statements bind in the scope they stand in."""
-    finder = _Bound()
-    for node in body:
-        finder.visit(node)
-    return finder.names - finder.outer
 
 
 class _Analyser(ast.NodeVisitor):
@@ -492,7 +384,7 @@ class _Analyser(ast.NodeVisitor):
 
     def _decorated(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> None:
         with self._type_parameters(node) if isinstance(node, ast.ClassDef) else nullcontext():
-            for expression in _outside(node):
+            for expression in outside(node):
                 if id(expression) not in self.dropped:
                     self.visit(expression)
         for decorator in node.decorator_list:
@@ -523,13 +415,13 @@ class _Analyser(ast.NodeVisitor):
     visit_FunctionDef = visit_AsyncFunctionDef = _function  # noqa: N815
 
     def visit_Lambda(self, node: ast.Lambda) -> None:
-        for default in _defaults(node.args):
+        for default in defaults(node.args):
             if id(default) not in self.dropped:
                 self.visit(default)
         self._enter(node, [node.body])
 
     def _enter(self, node: Function, body: list[ast.stmt] | list[ast.expr]) -> None:
-        finder = _Bound()
+        finder = Bound()
         for statement in body:
             finder.visit(statement)
         bound = finder.names | {parameter.arg for parameter in parameters(node.args)}
