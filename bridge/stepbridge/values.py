@@ -36,6 +36,7 @@ def encode(
     place: str,
     inline_limit: int = 1024 * 1024,
     refer: Refer | None = None,
+    keep_paths: bool = False,
 ) -> Value:
     """*value* as a contract value, which may hold drafts.
 
@@ -45,11 +46,13 @@ def encode(
     :param inline_limit: bytes of JSON above which a plain value becomes a draft.
     :param refer: called as ``refer(text, annotation)`` for each string that is given where a stored type is
         declared, or without annotation; what it returns, if not None, stands in the string's place.
+    :param keep_paths: ``pathlib`` paths, and texts where one is declared, stay paths of this machine instead
+        of becoming artifacts: for inputs, which a function may write to.
     :raises TypeProblem: SB101 to SB104, SB108, SB109, naming the path to the part that is wrong.
     """
     from stepbridge.codecs.encoding import Encoder
 
-    return Encoder(staging, inline_limit, refer).encode(value, annotation, place)
+    return Encoder(staging, inline_limit, refer, keep_paths).encode(value, annotation, place)
 
 
 def decode(value: Value, annotation: object, locate: Locate, *, place: str) -> Any:

@@ -6,7 +6,7 @@ URI or path from elsewhere, where a file or table is declared, becomes what its 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 from stepbridge import values
 from stepbridge.annotations import Anything, OneOf, Payload, Scalar, Shape, shape_of
 from stepbridge.artifact import Artifact, Draft, parse_uri
-from stepbridge.contract import Fields, Items, Outside, Stored, StoreSettings, Value
+from stepbridge.contract import Fields, Inline, Items, Outside, Stored, StoreSettings, Value
 
 _PATHS = frozenset({"file", "directory", "path"})
 """Codecs that take a local path as it is, and store what lies there."""
@@ -42,13 +42,24 @@ class Encoder:
             if known is not None:
                 return known
         return values.encode(
-            value, annotation, self.staging, place=place, inline_limit=self.inline_limit, refer=self._refer
+            value,
+            annotation,
+            self.staging,
+            place=place,
+            inline_limit=self.inline_limit,
+            refer=self._refer,
+            keep_paths=True,
         )
 
     def plain(self, value: object, *, place: str) -> Value:
         """*value* as what it is: a URI stays a text."""
         return values.encode(
-            value, values.UNANNOTATED, self.staging, place=place, inline_limit=self.inline_limit
+            value,
+            values.UNANNOTATED,
+            self.staging,
+            place=place,
+            inline_limit=self.inline_limit,
+            keep_paths=True,
         )
 
     def _refer(self, text: str, annotation: Any) -> Stored | Outside | None:
@@ -63,6 +74,33 @@ class Encoder:
         from stepbridge import outside
 
         return outside.identify(text, self.store)
+
+
+def content_of_paths(value: Value, *, place: str) -> dict[str, str]:
+    """What lies at each local path that *value* hands over as a path: for the cache key, not for the step.
+
+    :returns: by path the sha256 of the file or of the directory's tree, or ``absent``.
+    """
+    from stepbridge.codecs.trees import sha256_of, tree_of
+
+    found = {}
+    for path in _kept_paths(value.data) if isinstance(value, Inline) and value.codec == "python" else ():
+        if path.is_dir():
+            found[str(path)] = tree_of(path, place=place).digest
+        else:
+            found[str(path)] = sha256_of(path) if path.is_file() else "absent"
+    return found
+
+
+def _kept_paths(tree: Any) -> Iterator[Path]:
+    if isinstance(tree, list):
+        for item in tree:
+            yield from _kept_paths(item)
+    elif isinstance(tree, dict):
+        if tree.get("$") == "path":
+            yield Path(tree["v"])
+        else:
+            yield from _kept_paths(list(tree.values()))
 
 
 def reference(text: str) -> Stored | None:

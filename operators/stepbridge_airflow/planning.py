@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stepbridge.cache.key import Key, build_key
-from stepbridge.contract import CodeRef, ContextData, Pull, Value
+from stepbridge.contract import CodeRef, ContextData, Inline, Pull, Value
+from stepbridge.facade.variables import ASKED
 from stepbridge.failures import OperatorProblem
 from stepbridge.interface import Interface
 from stepbridge_airflow import arguments, bindings, compat, context, options
 from stepbridge_airflow.config import Settings
-from stepbridge_airflow.inputs import Encoder
+from stepbridge_airflow.inputs import Encoder, content_of_paths
 
 if TYPE_CHECKING:
     from stepbridge.code.slicing import Slice
@@ -91,6 +92,7 @@ class Planner:
             slice=found,
             code=self._code(found, captured),
             environment={
+                ASKED: ",".join(self._variable_names(found)),
                 **{f"AIRFLOW_VAR_{name.upper()}": text for name, text in variables.items()},
                 **self._connections(found),
             },
@@ -249,9 +251,11 @@ class Planner:
     # variables and connections -----------------------------------------------------------------------
 
     def _variables(self, found: Slice | None) -> dict[str, str]:
-        names = set(self._step.variables) | set(found.reads.variables if found else ())
-        texts = {name: compat.variable(name) for name in sorted(names)}
+        texts = {name: compat.variable(name) for name in self._variable_names(found)}
         return {name: str(text) for name, text in texts.items() if text is not compat.MISSING}
+
+    def _variable_names(self, found: Slice | None) -> list[str]:
+        return sorted({*self._step.variables, *(found.reads.variables if found else ())})
 
     def _connections(self, found: Slice | None) -> dict[str, str]:
         names = set(self._step.connections) | set(found.reads.connections if found else ())
@@ -278,6 +282,7 @@ class Planner:
                 hint="use code='ship', or set cache='off'",
             )
         self._check_declared(found)
+        inputs = {**inputs, **self._paths(inputs)}
         pulled = {
             f"xcom_pull({','.join(pull.task_ids)}|{pull.key}|{pull.single})": pull.value
             for pull in (data.pulls if data else ())
@@ -297,6 +302,15 @@ class Planner:
             variables=variables,
             ignore=self._step.ignore,
         )
+
+    def _paths(self, inputs: Mapping[str, Value]) -> dict[str, Value]:
+        """What lies at local paths among *inputs*: their names alone say nothing of what the step reads."""
+        found = {
+            f"{name}:content": content_of_paths(value, place=f"{self._place}, parameter {name!r}")
+            for name, value in inputs.items()
+            if name not in self._step.ignore
+        }
+        return {name: Inline("json", content) for name, content in found.items() if content}
 
     def _check_declared(self, found: Slice) -> None:
         declared = self._step.variables or self._step.connections or self._step.context_keys is not None

@@ -370,3 +370,29 @@ def test_dag_bag(here: Project, tmp_path: Path) -> None:
     assert function.__module__.startswith("unusual_prefix_")
     piece = slice_callable(function, source_file=here.root / "dag.py")
     assert result(piece, tmp_path / "run", 1) == 15
+
+
+@pytest.mark.parametrize(
+    ("head", "body"),
+    [
+        ("from airflow.sdk import Variable\nV = Variable", "return V.get('thr')"),
+        ("from airflow.sdk import Variable\ng = Variable.get", "return g('thr')"),
+        ("from airflow.sdk import Variable\nclass Mine(Variable): pass", "return Mine.get('thr')"),
+        ("from airflow.sdk import Variable\ndef g(v=Variable): return v.get('thr')", "return g()"),
+        ("from common import V", "return V.get('thr')"),
+        ("import importlib\nm = importlib.import_module('airflow.models')", "return m.Variable.get('thr')"),
+    ],
+)
+def test_aliases_of_variable_are_dynamic(head: str, body: str, here: Project) -> None:
+    here.write(
+        {
+            "common.py": "from airflow.sdk import Variable\nV = Variable\n",
+            "dag.py": f"{head}\ndef train():\n    {body}\n",
+        }
+    )
+    assert here.slice(here.load().train).reads.dynamic
+
+
+def test_variable_by_star_import(here: Project) -> None:
+    here.write({"dag.py": "from airflow.sdk import *\ndef train():\n    return Variable.get('thr')\n"})
+    assert here.slice(here.load().train).reads.variables == {"thr"}

@@ -265,3 +265,66 @@ def test_dynamic_names_have_their_place(tmp_path: Path) -> None:
 
 def test_literal_is_plain() -> None:
     assert Literal("a") != Literal("b")
+
+
+NAMED_VARIABLES = [
+    "def f(**c): return c['var']['value'].thr",
+    "def f(**c): return c['var']['value'].get('thr', 1)",
+    "def f(**c): return c['var']['json'].thr['x']",
+    "def f(**c): return c.get('var')['json'].get('thr')",
+    "def f(var): return var['value'].get('thr')",
+    "def f(var=None): return var['value'].thr",
+    "def f(var=None):\n v = var['value']\n return v.thr",
+    "def g(v): return v.thr\ndef f(var=None): return g(var['value'])",
+    "def f(): return get_current_context()['var']['value'].thr",
+    "from reexport import Variable as V\ndef f(): return V.get('thr')",
+    "import reexport\ndef f(): return reexport.Variable.get('thr')",
+]
+
+
+@pytest.mark.parametrize("body", NAMED_VARIABLES)
+def test_variables_of_the_context(body: str, tmp_path: Path) -> None:
+    (tmp_path / "reexport.py").write_text("from airflow.models import Variable\n")
+    found = reads(tmp_path, body)
+    assert found.variables == {"thr"}
+    assert (found.dynamic, found.escapes) == ((), ())
+
+
+UNNAMED_VARIABLES = [
+    "def f(n, **c): return c['var']['value'].get(n)",
+    "def f(n, **c): return publish(c['var'])",
+    "def f(**c): return publish(c.get('var'))",
+    "def f(var): return publish(var['value'])",
+    "def f(var): return getattr(var['value'], 'a' + str(1))",
+    "def f(var, n): return var[n].thr",
+    "def f(self, var):\n self.v = var",
+    "def f(var):\n v = publish()\n v = var['value']\n return v[publish()]",
+    "def f():\n V = Variable\n return V.get('thr')",
+    "def f():\n g = Variable.get\n return g('thr')",
+    "def f(): return getattr(Variable, 'get')('thr')",
+    "def f(): return list(map(Variable.get, ['a']))",
+    "def f(): return publish(Variable)",
+    "def f(self):\n self.v = Variable",
+    "def f(): return publish(models)",
+    "def g(v): return v.get('x')\ndef f(): return g(Variable)",
+]
+
+
+@pytest.mark.parametrize("body", UNNAMED_VARIABLES)
+def test_variables_out_of_sight(body: str, tmp_path: Path) -> None:
+    found = reads(tmp_path, body)
+    assert found.dynamic
+    assert all(place.startswith("dag.py:") or "dag.py:" in place for place in found.dynamic)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "def f():\n gcc = get_current_context\n return gcc()['ds']",
+        "def g(): return get_current_context()\ndef f(): return g()['ds']",
+        "def f(): return publish(get_current_context)",
+        "def f(): return list(map(lambda c: c(), [get_current_context]))",
+    ],
+)
+def test_current_context_out_of_sight(body: str, tmp_path: Path) -> None:
+    assert reads(tmp_path, body).escapes

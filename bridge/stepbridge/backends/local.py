@@ -16,6 +16,8 @@ from stepbridge.runner.processes import kill_descendants
 
 _READ = 64 * 1024
 _LINE = 64 * 1024
+_DECLARED = ("AIRFLOW_VAR_", "AIRFLOW_CONN_")
+"""Variables that reach a step only where it is known to read them: else its cache key could not tell."""
 
 
 class LocalBackend:
@@ -67,7 +69,8 @@ class LocalBackend:
             process.terminate()
 
     def _start(self, command: list[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
-        merged = {**os.environ, **environment}
+        own = {name: text for name, text in os.environ.items() if not name.startswith(_DECLARED)}
+        merged = {**own, **environment}
         merged["PYTHONPATH"] = python_path(merged.get("PYTHONPATH", ""))
         merged["STEPBRIDGE_PARENT"] = str(os.getpid())
         try:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from stepbridge.code.airflow_names import CONTEXT_KEYS, TASK_INSTANCE_KEYS, is_airflow
+from stepbridge.code.airflow_names import CONTEXT_KEYS, FACADE, STAND_INS, TASK_INSTANCE_KEYS, is_airflow
 from stepbridge.code.bound import Chain, dotted
 from stepbridge.code.facts import Facts
 from stepbridge.code.nodes import DEFINITIONS, FUNCTIONS, absolute
@@ -34,6 +34,11 @@ class Key:
 
 
 @dataclass(frozen=True)
+class Accessor:
+    """``context["var"]["value"]`` or ``["json"]``, which gives Variables by attribute or ``get``."""
+
+
+@dataclass(frozen=True)
 class Each:
     """One of several values, in a loop."""
 
@@ -45,8 +50,9 @@ class Unclear:
     """Anything else."""
 
 
-Value = Context | Instance | Key | Each | Unclear | Literal | Parameter | Joined | Listed
+Value = Context | Instance | Key | Accessor | Each | Unclear | Literal | Parameter | Joined | Listed
 UNCLEAR = Unclear()
+VAR = Key("var")
 Body = Sequence[ast.AST]
 
 
@@ -58,6 +64,9 @@ class Modules(Protocol):
 
         :param needed: look into modules too that show no sign of reading anything of Airflow's.
         """
+
+    def origin(self, module: str, chain: Chain) -> tuple[str, Chain]:
+        """The module that ``module.chain`` is imported from, through re-exports."""
 
 
 @dataclass
@@ -156,13 +165,13 @@ class Evaluator:
                 return Listed(texts) if len(texts) == len(values) else UNCLEAR
             case ast.Subscript(value=inner, slice=index):
                 return self._item(self.value(inner, frame), self.value(index, frame))
+            case ast.Attribute(value=inner, attr="value" | "json") if self.value(inner, frame) == VAR:
+                return Accessor()
             case ast.Call(func=ast.Attribute(value=inner, attr=attribute), args=[first, *_]) if (
                 attribute in GETTERS
             ):
                 return self._item(self.value(inner, frame), self.value(first, frame))
-            case ast.Call(func=function) if self.airflow_name(function, frame)[-1:] == (
-                "get_current_context",
-            ):
+            case ast.Call() if self.gives_context(node, frame):
                 return Context()
             case ast.Call(func=ast.Name(id="str"), args=[inner]):
                 return self.value(inner, frame)
@@ -181,6 +190,8 @@ class Evaluator:
             if name in TASK_INSTANCE_KEYS and name not in self.given:
                 return Instance()
             return Key(name) if name in CONTEXT_KEYS and name not in self.given else Parameter(name)
+        if inner == VAR and isinstance(index, Literal) and index.value in ("value", "json"):
+            return Accessor()
         return UNCLEAR
 
     def _joined(self, node: ast.expr, frame: Frame) -> Value:
@@ -245,15 +256,31 @@ class Evaluator:
             module, attribute = frame.imports[name]
             yield module, (attribute, *chain) if attribute else chain
         else:
-            for entry in frame.facts.imported(name, len(frame.facts.opened)):
+            level = len(frame.facts.opened)
+            for entry in frame.facts.imported(name, level):
                 yield entry.module, entry.path(chain)
+            if name in STAND_INS and not frame.facts.binding(name, level):
+                yield from (
+                    (module, found_path) for _, module in frame.facts.stars for found_path in [(name, *chain)]
+                )
 
     def airflow_name(self, node: ast.expr, frame: Frame) -> Chain:
         """The attributes below an Airflow module, empty for all else."""
-        for module, chain in self._origins(node, frame):
-            if is_airflow(module) or module == "stepbridge.facade":
+        for found in self._origins(node, frame):
+            module, chain = found if _airflows(found[0]) else self.modules.origin(*found)
+            if _airflows(module):
                 return chain
         return ()
+
+    def airflow_module(self, node: ast.expr, frame: Frame) -> bool:
+        """True for a name that stands for a module of Airflow's itself."""
+        return any(_airflows(module) and not chain for module, chain in self._origins(node, frame))
+
+    def gives_context(self, node: ast.expr, frame: Frame) -> bool:
+        """True for ``get_current_context()``."""
+        return isinstance(node, ast.Call) and self.airflow_name(node.func, frame)[-1:] == (
+            "get_current_context",
+        )
 
     def definition(self, node: ast.expr, frame: Frame, needed: bool = False) -> tuple[Facts, ast.stmt] | None:
         """The first-party definition that an expression names."""
@@ -276,6 +303,10 @@ class Evaluator:
         return None
 
 
+def _airflows(module: str) -> bool:
+    return is_airflow(module) or module == FACADE
+
+
 def own(body: Body) -> Iterator[ast.AST]:
     """The nodes of a body, what nested functions hold left out."""
     pending = list(reversed(body))
@@ -290,11 +321,13 @@ def merge(first: Value | None, second: Value) -> Value:
     """The value of a name that has two; the context and ``ti`` win, so that no read is lost."""
     if first is None or first == second:
         return second
-    for strong in (Context, Instance):
+    for strong in (Context, Instance, Accessor):
         if isinstance(first, strong):
             return first
         if isinstance(second, strong):
             return second
+    if VAR in (first, second):
+        return VAR
     return UNCLEAR
 
 

@@ -154,7 +154,9 @@ class Code:
         if kind == "import":
             assert isinstance(node, ast.Call)
             name = node.args[0].value  # type: ignore[attr-defined]
-            if isinstance(name, str) and not name.startswith("."):
+            if isinstance(name, str) and is_airflow(name):
+                self.dynamic_places.append(f"{place}: {name} is imported by a call")
+            elif isinstance(name, str) and not name.startswith("."):
                 self.require(name, place)
                 self.want(name, (), place)
             return
@@ -315,6 +317,28 @@ class Code:
                 if entry.node is node and not is_airflow(entry.module) and entry.module != module:
                     return self.lookup(entry.module, entry.path(chain[1:]), needed)
         return None
+
+    def origin(self, module: str, chain: Chain) -> tuple[str, Chain]:
+        """The module that ``module.chain`` is imported from, through re-exports of first-party modules."""
+        for _ in range(8):
+            found = self.finder.find(module)
+            while found is not None and chain and found.package:
+                below = self.finder.find(f"{found.name}.{chain[0]}")
+                if below is None:
+                    break
+                found, chain = below, chain[1:]
+            if found is None or found.path is None or not chain or not self.touches_airflow(found):
+                break
+            facts = self.facts_of(found)
+            entries = facts.imported(chain[0], 0)
+            stars = [star for _, star in facts.stars if is_airflow(star)] if chain[0] in STAND_INS else []
+            if entries:
+                module, chain = entries[-1].module, entries[-1].path(chain[1:])
+            elif stars and chain[0] not in facts.names:
+                return stars[0], chain
+            else:
+                break
+        return module, chain
 
     def _signs(self) -> bool:
         """True where some module that ships whole may read something of Airflow's inside its functions."""

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from stepbridge.code.abstract import (
     GETTERS,
     UNCLEAR,
+    VAR,
+    Accessor,
     Body,
     Context,
     Each,
@@ -159,7 +161,7 @@ class Reader(Evaluator):
     def _settled(self, value: ast.expr, frame: Frame) -> None:
         """The value of an assignment: giving the context another name is no escape."""
         if _opaque(self.value(value, frame)):
-            if isinstance(value, ast.Name | ast.Subscript):
+            if self._is_inner(value, frame):
                 self._inner(value, frame)
                 return
             if isinstance(value, ast.BoolOp | ast.IfExp):
@@ -173,11 +175,25 @@ class Reader(Evaluator):
         found = frame.env.get(node.id)
         if _opaque(found):
             self._escape(node, frame)
-        elif found is None:
+        elif found is None and not self._stand_in(node, frame):
             self._reached(node, frame)
 
+    def _stand_in(self, node: ast.expr, frame: Frame) -> bool:
+        """``Variable`` or ``get_current_context`` used otherwise than by a direct call."""
+        chain = self.airflow_name(node, frame)
+        if "Variable" in chain or self.airflow_module(node, frame):
+            self._unclear(node, frame, f"{ast.unparse(node)} is used other than by a call of Variable.get")
+        elif chain[-1:] == ("get_current_context",):
+            self._escape(node, frame)
+        else:
+            return False
+        return True
+
     def _escape(self, node: ast.AST, frame: Frame) -> None:
-        self.escapes.append(frame.facts.source.place(node))
+        if isinstance(node, ast.expr) and _gives_variables(self.value(node, frame)):
+            self._unclear(node, frame, f"Variables by a computed name: {ast.unparse(node)}")
+        else:
+            self.escapes.append(frame.facts.source.place(node))
 
     def _unclear(self, node: ast.AST, frame: Frame, what: str) -> None:
         self.dynamic.append(f"{frame.facts.source.place(node)}: {what}")
@@ -202,17 +218,46 @@ class Reader(Evaluator):
             if isinstance(node.ctx, ast.Load):
                 self._read_key(node.slice, node, frame)
             self._inner(node.value, frame)
+        elif _gives_variables(self.value(node.value, frame)):
+            if isinstance(self.value(node.value, frame), Accessor):
+                self._take(node.slice, self.variables, "a Variable", node, frame)
+            elif not isinstance(self.value(node, frame), Accessor):
+                self._escape(node.value, frame)
+            self._inner(node.value, frame)
         else:
             self._visit(node.value, frame)
         self._visit(node.slice, frame)
+
+    def _is_inner(self, node: ast.expr, frame: Frame) -> bool:
+        """True for the forms that :meth:`_inner` knows."""
+        return (
+            isinstance(node, ast.Name | ast.Subscript)
+            or self.gives_context(node, frame)
+            or _gives_variables(self.value(node, frame))
+        )
 
     def _inner(self, node: ast.expr, frame: Frame) -> None:
         """What makes the context or ``ti`` itself: ``context["ti"]``, ``get_current_context()``."""
         if isinstance(node, ast.Subscript) and isinstance(self.value(node.value, frame), Context):
             self._read_key(node.slice, node, frame)
             self._inner(node.value, frame)
-        elif not isinstance(node, ast.Name):
+        elif _gives_variables(self.value(node, frame)):
+            self._inner_variables(node, frame)
+        elif not isinstance(node, ast.Name) and not self.gives_context(node, frame):
             self._visit(node, frame)
+
+    def _inner_variables(self, node: ast.expr, frame: Frame) -> None:
+        match node:
+            case ast.Call(func=ast.Attribute(value=owner), args=[first, *_]):
+                if isinstance(self.value(owner, frame), Context):
+                    self._read_key(first, node, frame)
+                self._inner(owner, frame)
+            case ast.Subscript(value=owner) | ast.Attribute(value=owner):
+                self._inner(owner, frame)
+            case ast.Name():
+                return
+            case _:
+                self._escape(node, frame)
 
     def _read_key(self, index: ast.expr, node: ast.AST, frame: Frame) -> None:
         value = self.value(index, frame)
@@ -228,13 +273,20 @@ class Reader(Evaluator):
         if isinstance(value, Instance):
             self.attributes.add(f"ti.{node.attr}")
             self._inner(node.value, frame)
+        elif _gives_variables(value):
+            if isinstance(value, Accessor):
+                self.variables.add(node.attr)
+            else:
+                self._escape(node.value, frame)
+            self._inner(node.value, frame)
         elif isinstance(value, Key):
             self.attributes.add(f"{value.name}.{node.attr}")
             self._inner(node.value, frame)
         elif isinstance(value, Context):
             self._escape(node, frame)
         elif dotted(node) is not None and dotted(node)[0] not in frame.env:  # type: ignore[index]
-            self._reached(node, frame)
+            if not self._stand_in(node, frame):
+                self._reached(node, frame)
         else:
             self._visit(node.value, frame)
 
@@ -245,6 +297,9 @@ class Reader(Evaluator):
             return
         if self._service(node, frame):
             self._arguments(node, frame)
+            return
+        if self.gives_context(node, frame):
+            self._escape(node, frame)
             return
         if isinstance(node.func, ast.Name) and node.func.id not in frame.env:
             if node.func.id in _PLAIN_CALLS:
@@ -286,12 +341,18 @@ class Reader(Evaluator):
         if isinstance(value, Context):
             if function.attr in GETTERS and node.args:
                 self._read_key(node.args[0], node, frame)
+                if self.value(node, frame) == VAR:
+                    self._escape(node, frame)
             elif function.attr != "update":
                 self._escape(node, frame)
         elif isinstance(value, Instance) and function.attr == "xcom_pull":
             self._pull(node, frame)
         elif isinstance(value, Instance) and function.attr == "xcom_push":
             self.pushes.append(frame.facts.source.place(node))
+        elif isinstance(value, Accessor) and function.attr in GETTERS and node.args:
+            self._take(node.args[0], self.variables, "a Variable", node, frame)
+        elif _gives_variables(value):
+            self._unclear(node, frame, f"Variables by a computed name: {ast.unparse(node)}")
         else:
             return False
         self._inner(function.value, frame)
@@ -415,7 +476,7 @@ class Reader(Evaluator):
 
     def _passed(self, item: ast.expr, frame: Frame) -> Value:
         value = self.value(item, frame)
-        if _opaque(value) and isinstance(item, ast.Name | ast.Subscript):
+        if _opaque(value) and self._is_inner(item, frame):
             self._inner(item, frame)
         else:
             self._visit(item, frame)
@@ -443,7 +504,15 @@ class Reader(Evaluator):
 
 def _opaque(value: Value | None) -> bool:
     """True for values of which the code may read anything: they must not get out of sight."""
-    return isinstance(value, Context | Instance) or (isinstance(value, Key) and value.name in OBJECT_KEYS)
+    return (
+        isinstance(value, Context | Instance)
+        or (isinstance(value, Key) and value.name in OBJECT_KEYS)
+        or _gives_variables(value)
+    )
+
+
+def _gives_variables(value: Value | None) -> bool:
+    return isinstance(value, Accessor) or value == VAR
 
 
 def _is_none(node: ast.expr) -> bool:

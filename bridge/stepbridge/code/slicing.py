@@ -431,7 +431,10 @@ def _run_at_import(region: Region) -> list[ast.AST]:
             found += [getattr(node.stmt, name) for name in ("test", "iter") if hasattr(node.stmt, name)]
             found += [item.context_expr for item in getattr(node.stmt, "items", ())]
         elif isinstance(node.stmt, ast.ClassDef):
-            found += [item for item in node.stmt.body if not isinstance(item, DEFINITIONS)]
+            found += [
+                *node.stmt.bases,
+                *(item for item in node.stmt.body if not isinstance(item, DEFINITIONS)),
+            ]
         else:
             found.append(node.stmt)
     return found

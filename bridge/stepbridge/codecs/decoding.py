@@ -6,7 +6,7 @@ import dataclasses
 import enum
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import stepbridge.annotations as shapes
@@ -193,6 +193,8 @@ def rebuild(raw: Any, shape: Shape, place: str) -> Any:
 
 
 def _no_payload(raw: Any, shape: shapes.Payload, place: str) -> Any:
+    if shape.codec.name == "path" and isinstance(raw, PurePath):
+        return raw
     raise TypeProblem(
         "SB103",
         f"expected {readable(shape.annotation)}, found {readable(type(raw))}",

@@ -10,7 +10,7 @@ import types
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import stepbridge.annotations as shapes
@@ -39,11 +39,13 @@ class Encoder:
     """One call's settings.
 
     :param refer: asked for each string that may stand for a stored or outside object.
+    :param keep_paths: path objects, and texts where one is declared, stay paths of this machine.
     """
 
     staging: Path
     inline_limit: int
     refer: Refer | None = None
+    keep_paths: bool = False
 
     def encode(self, value: object, annotation: object, place: str) -> Value:
         """*value* as a contract value; drafts have their payload below ``staging`` or where it lay."""
@@ -74,6 +76,8 @@ class Encoder:
             known = _referred(value, shape, self.refer)
             if known is not None:
                 return known
+        if self.keep_paths and _is_kept(value, shape):
+            return Loose(plain.KeptPath(str(value)))
         match shape:
             case shapes.Anything():
                 return self._anything(value, shape.json, place)
@@ -493,6 +497,13 @@ def fit(value: Any, shape: Shape) -> int:
             return max((fit(value, member) for member in shape.members), default=0)
         case _:
             return _fits_container(value, shape)
+
+
+def _is_kept(value: Any, shape: Shape) -> bool:
+    declared = isinstance(shape, shapes.Payload) and shape.codec.name == "path"
+    if isinstance(value, PurePath):
+        return declared or isinstance(shape, shapes.Anything)
+    return declared and isinstance(value, str)
 
 
 def _fits_payload(value: Any, shape: shapes.Payload) -> int:

@@ -14,8 +14,10 @@ import json
 import math
 import uuid
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -25,6 +27,13 @@ JSON = "json"
 PYTHON = "python"
 _BIG = 8192
 _ATOMS = frozenset({str, int, bool, type(None)})
+
+
+@dataclass(frozen=True)
+class KeptPath:
+    """A path that stays a path: what lies there is neither read nor stored."""
+
+    text: str
 
 
 class NotPlain(Exception):
@@ -140,6 +149,7 @@ _LEAVES: dict[type, tuple[str, Callable[[Any], Any]]] = {
     timedelta: ("timedelta", lambda v: [v.days, v.seconds, v.microseconds]),
     Decimal: ("decimal", str),
     uuid.UUID: ("uuid", str),
+    KeptPath: ("path", lambda v: v.text),
 }
 
 
@@ -231,6 +241,7 @@ _LOADERS: dict[str, Callable[[Any, str], Any]] = {
     "frozenset": lambda v, place: frozenset(_trees(v, place)),
     "dict": lambda v, place: {from_tree(key, place): from_tree(item, place) for key, item in v},
     "enum": _load_enum,
+    "path": lambda v, _: Path(v),
 }
 
 

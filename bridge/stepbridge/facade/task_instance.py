@@ -64,7 +64,8 @@ def _unresolved(task_ids: tuple[str, ...], key: str, why: str = "") -> OperatorP
         "SB505",
         why or "this pull was not found in the code with a plain task id and key, so nobody answered it",
         place=f"xcom_pull({_shown(task_ids)}, key={key!r})",
-        hint=f'bind it as an argument: op_kwargs={{"x": from_xcom("{task}", key="{key}")}}',
+        hint=f'bind it as an argument: op_kwargs={{"x": from_xcom("{task}", key="{key}")}}; where id or key '
+        "differ from run to run, by a template: '{{ ti.xcom_pull(task_ids=..., key=...) }}'",
     )
 
 

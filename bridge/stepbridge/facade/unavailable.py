@@ -16,11 +16,19 @@ def withheld(name: str, *, complete: bool) -> OperatorProblem:
     key = name.partition(".")[0]
     if complete:
         cause = f"{name!r} of Airflow's context is not plain data, so it cannot leave the worker"
-        hint = f'bind what you need of it as an argument: op_kwargs={{"x": from_context("{name}")}}'
+        hint = _INSTEAD.get(key) or "pass what you need of it as an argument, rendered by a template"
     else:
         cause = f"the analysis of the code did not see that it reads {name!r} of Airflow's context"
         hint = f'declare it, context_keys=["{key}"], or bind it as an argument, from_context("{name}")'
     return OperatorProblem("SB504", cause, place=f"context[{key!r}]", hint=hint)
+
+
+_INSTEAD = {
+    "conn": "read it by BaseHook.get_connection('ID') with a literal id, or declare connections=['ID']",
+    "macros": "render it in Airflow: op_kwargs={'x': '{{ macros.ds_add(ds, 7) }}'}",
+    "inlets": "pass the URIs as arguments",
+    "outlets": "pass the URIs as arguments",
+}
 
 
 class Unavailable:

@@ -8,6 +8,8 @@ from typing import Any, NoReturn
 from stepbridge.failures import OperatorProblem
 
 _UNSET: Any = object()
+ASKED = "STEPBRIDGE_VARIABLES"
+"""The environment variable that names, by commas, the variables that the worker looked for."""
 
 
 class VariableMissing(OperatorProblem, KeyError):
@@ -33,7 +35,7 @@ class Variable:
         text = os.environ.get(f"AIRFLOW_VAR_{key.upper()}")
         if text is None:
             fallback = default_var if default is _UNSET else default
-            if fallback is _UNSET:
+            if fallback is _UNSET or not _was_asked(key):
                 raise VariableMissing(
                     "SB506",
                     f"Variable {key} does not exist, or its name was not seen in the code",
@@ -72,6 +74,12 @@ class Variable:
         if found is None:
             raise _read_only(f"Variable.setdefault({key!r})")
         return found
+
+
+def _was_asked(key: str) -> bool:
+    """Whether the worker looked for the variable: a default may stand only for one that does not exist."""
+    asked = os.environ.get(ASKED)
+    return asked is None or key in asked.split(",")
 
 
 def _read_only(place: str) -> OperatorProblem:

@@ -293,7 +293,7 @@ def _failure(error: BaseException, work: Workspace) -> Failure:
             kind="user",
             code="SB402",
             type=type(error).__qualname__,
-            message=clipped(_text(error)),
+            message=clipped(_text(error) + _left_behind(error, work)),
             traceback=shown,
             retryable=not asked,
             signal=asked,
@@ -327,6 +327,18 @@ def _problem(error: BaseException) -> StepbridgeError | None:
 
         return missing_module(error, "the function")
     return None
+
+
+def _left_behind(error: BaseException, work: Workspace) -> str:
+    """What to do about a file that lay beside the source and was not shipped, or in another folder."""
+    if not isinstance(error, FileNotFoundError) or not isinstance(error.filename, str):
+        return ""
+    if Path(error.filename).is_relative_to(work.code):
+        name = os.path.relpath(error.filename, work.code)
+        return f". Next: ship the file with the step, files=[{name!r}]"
+    if not os.path.isabs(error.filename):  # noqa: PTH117 - a name as the function wrote it
+        return ". Next: a step runs in an empty folder; give an absolute path, or ship the file, files=[...]"
+    return ""
 
 
 def _text(error: BaseException) -> str:
