@@ -52,8 +52,19 @@ class Interface:
 
     @classmethod
     def of(cls, function: Callable[..., Any]) -> Interface:
-        """The interface of *function*; annotations that cannot be resolved here count as absent."""
-        signature = inspect.signature(function)
+        """The interface of *function*; annotations that cannot be resolved here count as absent.
+
+        :raises TypeProblem: SB106 where it has no signature, as some builtins.
+        """
+        try:
+            signature = inspect.signature(function)
+        except (TypeError, ValueError) as error:
+            raise TypeProblem(
+                "SB106",
+                f"the callable has no signature: {error}",
+                place=str(function),
+                hint="wrap it in a def",
+            ) from error
         hints = _hints(function)
         parameters = tuple(_parameter(parameter, hints) for parameter in signature.parameters.values())
         return cls(parameters, hints.get("return", UNANNOTATED))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from stepbridge.annotations import UNANNOTATED
+from stepbridge.failures import TypeProblem
 from stepbridge.interface import Interface, check_edge
 from stepbridge.interface import check_types as check_interface
 from stepbridge_airflow.compat import KNOWN_CONTEXT_KEYS, edge_of
@@ -14,7 +15,10 @@ from stepbridge_airflow.compat import KNOWN_CONTEXT_KEYS, edge_of
 
 def check_types(function: Callable[..., Any], args: Any, kwargs: Any, *, place: str) -> None:
     """Refuse unsupported annotations (SB101) and literal edges whose types cannot fit (SB107)."""
-    interface = Interface.of(function)
+    try:
+        interface = Interface.of(function)
+    except TypeProblem:
+        return  # a callable without a signature: its task fails when it runs, the rest of the file must not
     check_interface(interface, place, skip=KNOWN_CONTEXT_KEYS)
     if not isinstance(args, list | tuple) or not isinstance(kwargs, Mapping):
         return

@@ -390,9 +390,9 @@ def test_aliases_of_variable_are_dynamic(head: str, body: str, here: Project) ->
             "dag.py": f"{head}\ndef train():\n    {body}\n",
         }
     )
-    assert here.slice(here.load().train).reads.dynamic
+    assert here.slice("train").reads.dynamic
 
 
 def test_variable_by_star_import(here: Project) -> None:
     here.write({"dag.py": "from airflow.sdk import *\ndef train():\n    return Variable.get('thr')\n"})
-    assert here.slice(here.load().train).reads.variables == {"thr"}
+    assert here.slice("train").reads.variables == {"thr"}

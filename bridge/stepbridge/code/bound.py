@@ -40,6 +40,53 @@ def targets(node: ast.expr) -> Iterator[ast.expr]:
         yield node
 
 
+def pairs(target: ast.expr, value: ast.expr) -> Iterator[tuple[ast.expr, ast.expr]]:
+    """The targets and values of an assignment, element by element, each option of a condition by itself."""
+    match target, value:
+        case (
+            (ast.Tuple(elts=left) | ast.List(elts=left)),
+            (ast.Tuple(elts=right) | ast.List(elts=right)),
+        ) if len(left) == len(right) and not any(isinstance(item, ast.Starred) for item in (*left, *right)):
+            for one, other in zip(left, right, strict=True):
+                yield from pairs(one, other)
+        case _, ast.IfExp(body=first, orelse=second):
+            yield from pairs(target, first)
+            yield from pairs(target, second)
+        case _, ast.BoolOp(values=options):
+            for option in options:
+                yield from pairs(target, option)
+        case _, ast.NamedExpr(target=name, value=inner):
+            yield from pairs(target, name)
+            yield from pairs(target, inner)
+        case _:
+            yield target, value
+
+
+def call_names(node: ast.expr) -> set[str]:
+    """The names that the calls of a chain are given: ``a`` and ``b`` of ``f(a).g([b])``."""
+    found: set[str] = set()
+    while not isinstance(node, ast.Name):
+        if isinstance(node, ast.Call):
+            for item in (*node.args, *(word.value for word in node.keywords)):
+                found |= _held(item)
+            node = node.func
+        elif isinstance(node, ast.Attribute | ast.Subscript | ast.Starred | ast.Await):
+            node = node.value
+        else:
+            break
+    return found
+
+
+def _held(node: ast.expr) -> set[str]:
+    match node:
+        case ast.List(elts=items) | ast.Tuple(elts=items) | ast.Set(elts=items) | ast.Dict(values=items):
+            return set().union(*(_held(item) for item in items))
+        case ast.IfExp(body=first, orelse=second):
+            return _held(first) | _held(second)
+    name = root(node)
+    return {name} if name else set()
+
+
 def bound_name(alias: ast.alias, node: Import) -> str:
     """The name an import's alias binds."""
     if alias.asname:

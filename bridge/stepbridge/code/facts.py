@@ -10,6 +10,7 @@ from stepbridge.code.airflow_names import DROPPED_REFUSED, is_airflow
 from stepbridge.code.bound import Chain, bound_in, parameters, root
 from stepbridge.code.nodes import DEFINITIONS, FUNCTIONS, Imported, Node, absolute, flatten
 from stepbridge.code.source import Source
+from stepbridge.code.uses import Uses
 from stepbridge.failures import CodeProblem
 
 Place = tuple[int, str]
@@ -24,12 +25,18 @@ def nowhere(_module: str, _chain: Chain, _called: bool) -> bool:
     return False
 
 
+def foreign(_module: str) -> bool:
+    """No module is the project's."""
+    return False
+
+
 class Facts:
     """The nodes of a file and the relations between them.
 
     :param module: the name the file is imported by; relative imports are resolved against it.
     :param opened: functions and classes around the definition that is sliced, outermost first.
     :param elsewhere: answers for names of other first-party modules.
+    :param own: True for the name of a first-party module.
     """
 
     def __init__(
@@ -39,11 +46,13 @@ class Facts:
         package: bool = False,
         opened: Sequence[ast.AST] = (),
         elsewhere: Builds = nowhere,
+        own: Callable[[str], bool] = foreign,
     ) -> None:
         self.source = source
         self.module = module
         self.package = package
         self.elsewhere = elsewhere
+        self.own = own
         functions = [node for node in opened if isinstance(node, FUNCTIONS)]
         self.opened = functions
         self.locals = [
@@ -191,12 +200,46 @@ class Facts:
         for node in self.nodes:
             for name, roots in node.uses.aliases.items():
                 aliases[node.level, name] |= {item for item in roots if not self.imported(item, node.level)}
+            for made in node.uses.made if not node.tainted else ():
+                if self._is_own(made.callee, node.level):
+                    given = {item for item in made.given if not self.imported(item, node.level)}
+                    aliases[node.level, made.name] |= given - {made.callee}
         for node in self.nodes:
             node.effects = self._effects(node, by_call, aliases)
         for node in self.nodes:
             for name in node.uses.binds | node.effects:
                 self.touching[self.home(name, node.level), name].append(node)
             self._note_settings(node)
+
+    def _is_own(self, name: str, level: int) -> bool:
+        """True for a function or class of the file or of a first-party module."""
+        return any(
+            other.alias is None and isinstance(other.stmt, DEFINITIONS) and not other.airflow_decorated
+            for other in self.binding(name, level)
+        ) or any(self.own(entry.module) for entry in self.imported(name, level))
+
+    def side_imports(self) -> list[tuple[Node, str]]:
+        """The first-party modules that the file imports and never names: for what importing them does."""
+        read = {name for node in self.nodes for name in node.bare.names() | _annotated(node.bare)}
+        read |= {name for node in self.nodes for name in node.bare.late_changes | node.bare.changes}
+        found = []
+        for (level, name), entries in self.imports.items():
+            for entry in entries if not level and name not in read else ():
+                below = f"{entry.module}.{entry.attribute}" if entry.attribute else ""
+                module = below or (entry.node.alias.name if entry.node.alias else entry.module)
+                if not is_airflow(module) and self.own(module) and not self._guarded(entry.node):
+                    found.append((entry.node, module))
+        return found
+
+    def _guarded(self, node: Node) -> bool:
+        """True for an import for type checkers, or below what Airflow alone decides."""
+        for step in node.parents:
+            header = self.headers.get(id(step.node))
+            if isinstance(step.node, ast.If) and "TYPE_CHECKING" in ast.unparse(step.node.test):
+                return True
+            if header is not None and header.tainted and not isinstance(step.node, ast.With | ast.AsyncWith):
+                return True
+        return False
 
     def _note_settings(self, node: Node) -> None:
         """A statement that changes a module, ``matplotlib.use("Agg")``, concerns all of that package."""
@@ -265,6 +308,10 @@ def _chain(node: ast.expr) -> Chain:
         else:
             return ()
     return tuple(reversed(parts))
+
+
+def _annotated(uses: Uses) -> set[str]:
+    return {name for item in uses.annotations for name in item.names}
 
 
 def _definitions(node: ast.stmt) -> list[ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef]:

@@ -115,6 +115,24 @@ class Code:
             self.reports.append(f"{module} is shipped whole: which of its names are used is not known")
             region.need_all()
 
+    def run(self, module: str, place: str) -> None:
+        """Ship *module* with all that it does when it is imported."""
+        self.require(module, place)
+        region = self.regions.get(module)
+        if region is None or region.whole:
+            return
+        if any(node.tainted for node in region.facts.nodes):
+            self.reports.append(
+                f"{place}: {module} builds parts of a DAG: what importing it does is left out"
+            )
+        else:
+            region.need_all()
+            region.run_all()
+
+    def owns(self, module: str) -> bool:
+        """True for a first-party module."""
+        return self.finder.find(module) is not None
+
     def _want_symbol(self, module: str, name: str) -> None:
         region = self.regions.get(module)
         if region is None:
@@ -179,7 +197,9 @@ class Code:
         if module.name not in self._facts:
             assert module.path is not None
             source = read_source(module.path)
-            self._facts[module.name] = Facts(source, module.name, module.package, elsewhere=self.builds)
+            self._facts[module.name] = Facts(
+                source, module.name, module.package, elsewhere=self.builds, own=self.owns
+            )
         return self._facts[module.name]
 
     def builds(self, module: str, chain: Chain, called: bool) -> bool:

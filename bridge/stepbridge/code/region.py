@@ -39,6 +39,9 @@ class Project(Protocol):
     def member(self, module: str, name: str, place: str) -> None:
         """The code imports *name* from *module*, which may be a module itself."""
 
+    def run(self, module: str, place: str) -> None:
+        """The code imports *module* for what importing it does."""
+
     def exports(self, module: str) -> set[str] | None:
         """The names a star import of *module* binds; None where that is not known."""
 
@@ -105,6 +108,13 @@ class Region:
         for name in sorted(self.facts.names):
             self.need(name)
 
+    def run_all(self) -> None:
+        """Select the statements too that bind no name."""
+        for node in self.facts.nodes:
+            if not node.header and node.alias is None and not node.level:
+                self._select(node)
+        self._drain()
+
     def need_target(self, target: Target) -> None:
         """Select the definition at a place."""
         self.target = target
@@ -117,10 +127,13 @@ class Region:
         self._drain()
 
     def prepare(self) -> None:
-        """Select what concerns all code: ``__future__`` imports and changes of the environment."""
+        """Select what concerns all code: ``__future__`` imports changes of the environment, imports for effect."""
         self.selected.update(self.facts.futures)
         for node in self.facts.environment:
             self._select(node)
+        for node, module in self.facts.side_imports():
+            self._select(node)
+            self.project.run(module, self.source.place(node.line))
         self._drain()
 
     def _drain(self) -> None:

@@ -341,7 +341,7 @@ class _Slicer:
     def _region(self, source: Source, shipped: str, opened: Sequence[ast.AST] = ()) -> Region:
         module = self.finder.name_of(source.path) or source.path.stem
         package = source.path.name == "__init__.py"
-        facts = Facts(source, module, package, opened, self.code.builds)
+        facts = Facts(source, module, package, opened, self.code.builds, self.code.owns)
         return Region(facts, shipped, self.code, live=self._live(source.path))
 
     def _live(self, path: Path) -> Mapping[str, Any]:

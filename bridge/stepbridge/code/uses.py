@@ -14,9 +14,11 @@ from stepbridge.code.bound import (
     Chain,
     Import,
     bound_name,
+    call_names,
     defaults,
     dotted,
     outside,
+    pairs,
     parameters,
     root,
     targets,
@@ -26,6 +28,16 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 
 MUTATORS = frozenset(
     [
+        "__delattr__",
+        "__delitem__",
+        "__iadd__",
+        "__iand__",
+        "__imul__",
+        "__ior__",
+        "__isub__",
+        "__ixor__",
+        "__setattr__",
+        "__setitem__",
         "add",
         "append",
         "appendleft",
@@ -88,6 +100,19 @@ class Annotation:
 
 
 @dataclass
+class Made:
+    """A name bound to what a call gives: it may hold what the call is given.
+
+    :param callee: the name at the bottom of what is called.
+    :param given: the names among the arguments.
+    """
+
+    name: str
+    callee: str
+    given: set[str]
+
+
+@dataclass
 class Uses:
     """What one statement does with the names of the scope it stands in.
 
@@ -111,6 +136,7 @@ class Uses:
     calls: set[str] = field(default_factory=set)
     decorated_by: set[str] = field(default_factory=set)
     aliases: dict[str, set[str]] = field(default_factory=dict)
+    made: list[Made] = field(default_factory=list)
     imports: list[LocalImport] = field(default_factory=list)
     annotations: list[Annotation] = field(default_factory=list)
     dynamic: list[tuple[str, ast.AST]] = field(default_factory=list)
@@ -212,6 +238,7 @@ class _Analyser(ast.NodeVisitor):
     def visit_AugAssign(self, node: ast.AugAssign) -> None:
         if isinstance(node.target, ast.Name):
             self.read(node.target.id, (), node.lineno)
+            self.change(node.target)
         self.generic_visit(node)
 
     def visit_Assign(self, node: ast.Assign) -> None:
@@ -219,6 +246,10 @@ class _Analyser(ast.NodeVisitor):
         for target in node.targets:
             self.visit(target)
             self._alias(target, node.value)
+        if not self.scopes and not isinstance(node.value, ast.Constant):
+            names = {target.id for target in node.targets if isinstance(target, ast.Name)}
+            for name in names if len(names) > 1 else ():
+                self.uses.aliases.setdefault(name, set()).update(names - {name})
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
         if not self.scopes or self.scopes[-1].kind == "class":
@@ -232,12 +263,16 @@ class _Analyser(ast.NodeVisitor):
     def _alias(self, target: ast.expr, value: ast.expr) -> None:
         if self.scopes:
             return
-        name = root(value)
-        if name is None or (isinstance(value, ast.Call) and isinstance(value.func, ast.Name)):
-            return
-        for item in targets(target):
-            if isinstance(item, ast.Name) and item.id != name:
-                self.uses.aliases.setdefault(item.id, set()).add(name)
+        for left, right in pairs(target, value):
+            callee, given = root(right), call_names(right)
+            direct = isinstance(right, ast.Call) and isinstance(right.func, ast.Name)
+            for item in targets(left):
+                if not isinstance(item, ast.Name) or callee is None:
+                    continue
+                if not direct and item.id != callee:
+                    self.uses.aliases.setdefault(item.id, set()).add(callee)
+                if given - {item.id}:
+                    self.uses.made.append(Made(item.id, callee, given - {item.id}))
 
     def visit_Expr(self, node: ast.Expr) -> None:
         value = node.value
@@ -248,8 +283,11 @@ class _Analyser(ast.NodeVisitor):
             if not self.depth and not logs:
                 arguments = [*value.args, *(word.value for word in value.keywords)]
                 names = {root(item) for item in arguments if not isinstance(item, ast.Constant)}
+                names |= call_names(value.func)
                 self.uses.may_change.update(name for name in names if name and self._home(name) is None)
         self.generic_visit(node)
+        if not self.depth:
+            self.uses.changes |= _lambda_changes(node)
 
     def visit_Call(self, node: ast.Call) -> None:
         self._called(node.func)
@@ -489,6 +527,15 @@ class _Analyser(ast.NodeVisitor):
             inner.append(self.scopes.pop())
         self.bind(node.target.id)
         self.scopes.extend(reversed(inner))
+
+
+def _lambda_changes(node: ast.Expr) -> set[str]:
+    """The names that the lambdas of a statement made for its effect change."""
+    found: set[str] = set()
+    for child in ast.walk(node):
+        if isinstance(child, ast.Lambda):
+            found |= analyse(child).late_changes
+    return found
 
 
 def analyse(node: ast.AST, dropped: set[int] | None = None) -> Uses:
