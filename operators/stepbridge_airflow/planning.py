@@ -74,6 +74,8 @@ class Planner:
         found = self._slice(names)
         for report in found.reports if found else ():
             self._operator.log.info("%s", report)
+        for place in found.reads.outside if found and self._cached else ():
+            self._operator.log.warning("the cache key does not see all that the step reads: %s", place)
         data = self._context(found, given, names)
         variables = self._variables(found)
         captured = {
@@ -228,12 +230,12 @@ class Planner:
             if call.options:
                 continue
             try:
-                pull = call.resolve(natives)
+                pull = call.resolve({**context.collect(self._airflow, call.context), **natives})
             except Unresolved as error:
                 if self._cached:
                     raise OperatorProblem(
                         "SB505",
-                        f"the pull needs {error}, which is not among the arguments",
+                        f"the pull needs {error}, which is no argument and no plain key of the context",
                         place=call.place,
                         hint="bind it as an argument, from_xcom(...), or set cache='off'",
                     ) from error
@@ -319,7 +321,8 @@ class Planner:
                 "SB601",
                 "the step reads what is named only when it runs: " + "; ".join(found.reads.dynamic),
                 place=self._place,
-                hint="declare it: variables=[...], connections=[...], context_keys=[...]; or set cache='off'",
+                hint="name it in the code; or declare the Variables, connections and context keys it can be, "
+                "variables=[...], connections=[...], context_keys=[...]; or set cache='off'",
             )
 
 

@@ -50,6 +50,12 @@ CHANGED = {
     "module, attribute": ("import loading\nG = {}\nl = loading.Loader(G)\nl.load()", {"k": 1}),
     "lambda": ("G = {}\nlist(map(lambda x: G.__setitem__(x, 1), ['a']))", {"a": 1}),
     "comprehension": ("G = {}\n[G.__setitem__(x, 1) for x in ['a']]", {"a": 1}),
+    "walrus": ("G = []\nif (ref := G) is not None:\n    ref.append(1)", [1]),
+    "filled": ("G = {}\ndef fill(d):\n    d['k'] = 1\n    return 1\nx = fill(G)", {"k": 1}),
+    "filled by a class": (
+        "G = {}\nclass L:\n    def __init__(self, d):\n        d.update(k=1)\nx = L(G)",
+        {"k": 1},
+    ),
     "dunder": ("G = {}\nG.__setitem__('a', 1)", {"a": 1}),
 }
 
@@ -74,6 +80,11 @@ def test_airflow_objects_are_no_aliases(here: Project, tmp_path: Path) -> None:
     dag.doc_md = "text"
     other = make("o", default_args)
     other.doc_md = "text"
+    class Config:
+        def __init__(self, args):
+            self.args = args
+    config = Config(default_args)
+    config.dag = dag
     def train():
         return default_args
     """
@@ -136,3 +147,70 @@ def test_named_and_foreign_imports_are_no_effects(here: Project) -> None:
     piece = here.slice("train", {**REGISTRY, "dag.py": text})
     assert set(piece.modules) == {"stepbridge_dag_dag.py"}
     assert b"json" not in piece.modules["stepbridge_dag_dag.py"]
+
+
+TEXTS = {
+    "eval": ("X = 3\ndef train():\n    return eval('X + 1')\n", 4),
+    "eval of a local": ("X = 3\ndef train():\n    y = 2\n    return eval('X + y')\n", 5),
+    "eval of a helper": ("def helper(x):\n    return x * 2\ndef train():\n    return eval('helper(2)')\n", 4),
+    "eval at module level": ("X = 3\nY = eval('X * 2')\ndef train():\n    return Y\n", 6),
+    "exec at module level": ("A = 2\nexec('X = A + 1')\ndef train():\n    return X\n", 3),
+    "exec with globals()": ("exec('X = 1', globals())\ndef train():\n    return X\n", 1),
+    "exec that changes": ("C = {}\nexec('C[\"k\"] = 1')\ndef train():\n    return C\n", {"k": 1}),
+    "exec that defines": (
+        "A = 1\nexec('def g(n: int):\\n  return A + n')\ndef train():\n    return g(1)\n",
+        2,
+    ),
+    "exec in a function": ("C = {}\ndef train():\n    exec('C[\"k\"] = 1')\n    return C\n", {"k": 1}),
+    "globals read": ("X = 3\ndef train():\n    return globals()['X']\n", 3),
+    "globals get": ("X = 3\ndef train():\n    return globals().get('X'), globals().get('NO')\n", [3, None]),
+    "globals call": ("def g():\n    return 5\ndef train():\n    return globals()['g']()\n", 5),
+    "globals set": ("globals()['X'] = 4\ndef train():\n    return X\n", 4),
+    "globals change": ("X = []\nglobals()['X'].append(1)\ndef train():\n    return X\n", [1]),
+    "globals item": ("X = {}\nglobals()['X']['a'] = 1\ndef train():\n    return X\n", {"a": 1}),
+    "import by call": ("def train():\n    return __import__('other').X\n", 1),
+    "effect by call": (
+        "from importlib import import_module\nimport_module('plug')\nfrom registry import TABLE\n"
+        "def train():\n    return TABLE\n",
+        {"plug": 1},
+    ),
+    "effect by __import__": (
+        "__import__('plug')\nfrom registry import TABLE\ndef train():\n    return TABLE\n",
+        {"plug": 1},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_literal_text(name: str, here: Project, tmp_path: Path) -> None:
+    text, expected = TEXTS[name]
+    piece = here.slice("train", {**REGISTRY, "dag.py": "UNUSED = 1\n" + text})
+    assert result(piece, tmp_path / "run") == expected
+    assert piece.reads.dynamic == ()
+    assert b"UNUSED" not in piece.modules["stepbridge_dag_dag.py"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "C = {}\nfor n in 'ab':\n    exec(f'C[{n!r}] = 1')\ndef train():\n    return C\n",
+        "C = {}\nexec('C[1] = 1', {'C': C})\ndef train():\n    return C\n",
+        "C = {}\nglobals()['C'.upper()] = 1\ndef train():\n    return C\n",
+        "C = {}\ndef train(n):\n    return eval(n)\n",
+        "C = {}\ndef train(n):\n    return globals()[n]\n",
+        "exec('import other')\nC = 1\ndef train(n):\n    return C\n",
+    ],
+)
+def test_computed_text_is_dynamic(text: str, here: Project) -> None:
+    assert here.slice("train", {**REGISTRY, "dag.py": text}).reads.dynamic
+
+
+def test_literal_text_reads_airflow(here: Project) -> None:
+    pytest.importorskip("airflow.sdk")
+    text = (
+        "from airflow.sdk import Variable\ndef train(**kw):\n"
+        "    return eval(\"Variable.get('thr')\"), eval(\"kw['ds']\"), globals()['Variable'].get('x')\n"
+    )
+    reads = here.slice("train", {"dag.py": text}).reads
+    assert (reads.variables, reads.context_keys) == ({"thr"}, {"ds"})
+    assert reads.dynamic

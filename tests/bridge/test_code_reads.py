@@ -328,3 +328,49 @@ def test_variables_out_of_sight(body: str, tmp_path: Path) -> None:
 )
 def test_current_context_out_of_sight(body: str, tmp_path: Path) -> None:
     assert reads(tmp_path, body).escapes
+
+
+CONTEXT_PULLS = [
+    ("def f(ds, ti): return ti.xcom_pull('up', key=f'path_{ds}')", "up", "path_2026-01-02", ("ds",)),
+    ("def f(**kw): return kw['ti'].xcom_pull('up', key='p_' + kw['run_id'])", "up", "p_r1", ("run_id",)),
+    ("def f(ti, **kw): return ti.xcom_pull('up', key=kw.get('ds'))", "up", "2026-01-02", ("ds",)),
+    ("def f(ti): return ti.xcom_pull('u{}'.format('p'))", "up", "return_value", ()),
+    ("def f(ti): return ti.xcom_pull('{a}{{{0}'.format('p', a='u'))", "u{p", "return_value", ()),
+    ("def f(ti, ds): return ti.xcom_pull('u%s_%s' % ('p', ds))", "up_2026-01-02", "return_value", ("ds",)),
+    ("def f(ti, n): return ti.xcom_pull('u%s' % n)", "u7", "return_value", ()),
+    (
+        "def g(ti, d): return ti.xcom_pull(f'u{d}')\ndef f(ti, ds): return g(ti, ds)",
+        "u2026-01-02",
+        None,
+        ("ds",),
+    ),
+]
+
+
+@pytest.mark.parametrize(("body", "task", "key", "context"), CONTEXT_PULLS)
+def test_pulls_by_context(
+    body: str, task: str, key: str | None, context: tuple[str, ...], tmp_path: Path
+) -> None:
+    found = reads(tmp_path, body)
+    assert found.dynamic == ()
+    (pull,) = found.pulls
+    assert pull.context == context
+    values = {"ds": "2026-01-02", "run_id": "r1"}
+    resolved = pull.resolve({"n": 7, **{name: values[name] for name in context}})
+    assert resolved == ResolvedPull((task,), True, key or "return_value")
+    if context:
+        with pytest.raises(Unresolved):
+            pull.resolve({})
+
+
+def test_pulls_by_a_given_argument_need_no_context(tmp_path: Path) -> None:
+    (pull,) = reads(tmp_path, "def f(ti, ds): return ti.xcom_pull(f'u{ds}')", frozenset({"ds"})).pulls
+    assert pull.context == ()
+    assert pull.resolve({"ds": "x"}).task_ids == ("ux",)
+
+
+@pytest.mark.parametrize(
+    "text", ["'u{:>4}'.format(n)", "'u%d' % n", "'u%s%%' % n", "'{0.a}'.format(n)", "'{'.format(n)"]
+)
+def test_pulls_by_other_formats_are_dynamic(text: str, tmp_path: Path) -> None:
+    assert reads(tmp_path, f"def f(ti, n): return ti.xcom_pull({text})").dynamic

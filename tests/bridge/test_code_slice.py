@@ -519,9 +519,9 @@ BAD = {
     "callable instance": ("class A:\n    def __call__(self): return 1\nf = A()\n", "f", "SB202", ":2"),
     "builtin": ("f = len\n", "print", "SB201", ""),
     "exec": ("exec('def f(): return 1')\n", "f", "SB201", ""),
-    "exec'd name": ("exec('X = 1')\ndef f():\n    return X\n", "f", "SB203", ":3"),
+    "exec'd name": ("exec('X = %d' % 1)\ndef f():\n    return X\n", "f", "SB203", ":3"),
     "unknown name": ("def f():\n    return nothing\n", "f", "SB203", ":2"),
-    "globals()": ("globals()['X'] = 1\ndef f(): return X\n", "f", "SB203", ":2"),
+    "globals()": ("globals()['X'.upper()] = 1\ndef f(): return X\n", "f", "SB203", ":2"),
     "open file": (
         "def make(handle):\n    def f(): return handle.name\n    return f\nfs = [make(open(__file__))]\n",
         "fs[0]",

@@ -161,3 +161,78 @@ with DAG("DAG_ID", start_date=START, schedule=None):
 """
     )
     assert lab.run(source, expect="failed").xcom("other") == 1
+
+
+def test_cached_code_that_reads_the_environment_is_warned_of(
+    lab: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
+    source = (
+        HEAD
+        + """
+def mode():
+    return os.environ.get("MODE_OF_THE_DAY", "none")
+
+with DAG("DAG_ID", start_date=START, schedule=None):
+    StepOperator(task_id="mode", python_callable=mode, cache="auto")
+"""
+    )
+    lab.run(source)
+    found = capfd.readouterr()
+    assert "environment variable MODE_OF_THE_DAY" in found.out + found.err
+
+
+def test_a_key_made_from_the_date_is_pulled_before_the_start(lab: Any) -> None:
+    source = (
+        HEAD
+        + """
+def push(ti, ds):
+    ti.xcom_push(key=f"path_{ds}", value="/data/" + ds)
+
+def pull(ti, ds, **kwargs):
+    other = ti.xcom_pull("push", key="path_" + kwargs["ds_nodash"])
+    return [ti.xcom_pull(task_ids="push", key=f"path_{ds}"), other]
+
+with DAG("DAG_ID", start_date=START, schedule=None):
+    push_ = PythonOperator(task_id="push", python_callable=push)
+    push_ >> StepOperator(task_id="pull", python_callable=pull, cache="auto")
+"""
+    )
+    run = lab.run(source)
+    assert run.xcom("pull") == ["/data/2026-03-02", None]
+
+
+def test_a_variable_read_through_the_context_counts(lab: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = (
+        HEAD
+        + """
+def look(**context):
+    return [context["var"]["value"].threshold, context["var"]["value"].get("threshold")]
+
+with DAG("DAG_ID", start_date=START, schedule=None):
+    StepOperator(task_id="look", python_callable=look, cache="auto")
+"""
+    )
+    dag = lab.load(lab.write(source))
+    seen = []
+    for value in ("0.75", "0.75", "0.9"):
+        monkeypatch.setenv("AIRFLOW_VAR_THRESHOLD", value)
+        run = lab.test(dag)
+        seen.append((run.xcom("look"), run.xcom("look", DETAILS)["cache"]))
+    assert seen == [(["0.75"] * 2, "miss"), (["0.75"] * 2, "hit"), (["0.9"] * 2, "miss")]
+
+
+def test_state_changed_through_another_name_is_shipped(lab: Any) -> None:
+    source = (
+        HEAD
+        + """
+FIRST = SECOND = {}
+FIRST["k"] = 1
+
+def read():
+    return SECOND
+
+with DAG("DAG_ID", start_date=START, schedule=None):
+    StepOperator(task_id="read", python_callable=read)
+"""
+    )
+    assert lab.run(source).xcom("read") == {"k": 1}

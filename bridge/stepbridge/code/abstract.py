@@ -7,11 +7,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from stepbridge.code.airflow_names import CONTEXT_KEYS, FACADE, STAND_INS, TASK_INSTANCE_KEYS, is_airflow
+from stepbridge.code.airflow_names import (
+    CONTEXT_KEYS,
+    FACADE,
+    STAND_INS,
+    TASK_INSTANCE_KEYS,
+    TEXT_KEYS,
+    is_airflow,
+)
 from stepbridge.code.bound import Chain, dotted
 from stepbridge.code.facts import Facts
 from stepbridge.code.nodes import DEFINITIONS, FUNCTIONS, absolute
 from stepbridge.code.reads import Joined, Listed, Literal, Parameter, Text
+from stepbridge.code.texts import as_fstring
 
 GETTERS = frozenset({"get", "pop", "setdefault", "__getitem__"})
 
@@ -157,16 +165,30 @@ class Evaluator:
                 return Literal(found)
             case ast.Name(id=name):
                 return frame.env[name] if name in frame.env else self._global(name, frame)
-            case ast.JoinedStr() | ast.BinOp(op=ast.Add()):
+            case ast.JoinedStr() | ast.BinOp(op=ast.Add() | ast.Mod()):
                 return self._joined(node, frame)
             case ast.List(elts=items) | ast.Tuple(elts=items) | ast.Set(elts=items):
-                values = [self.value(item, frame) for item in items]
+                values = [as_text(self.value(item, frame)) for item in items]
                 texts = tuple(item for item in values if isinstance(item, Text))
                 return Listed(texts) if len(texts) == len(values) else UNCLEAR
             case ast.Subscript(value=inner, slice=index):
                 return self._item(self.value(inner, frame), self.value(index, frame))
             case ast.Attribute(value=inner, attr="value" | "json") if self.value(inner, frame) == VAR:
                 return Accessor()
+            case ast.Call():
+                return self._called(node, frame)
+            case ast.IfExp(body=left, orelse=right):
+                return merge(self.value(left, frame), self.value(right, frame))
+            case ast.BoolOp(values=[left, *_]):
+                found_value = self.value(left, frame)
+                return found_value if isinstance(found_value, Context | Instance) else UNCLEAR
+        return UNCLEAR
+
+    def _called(self, node: ast.Call, frame: Frame) -> Value:
+        formatted = as_fstring(node)
+        if formatted is not None:
+            return self._joined(formatted, frame)
+        match node:
             case ast.Call(func=ast.Attribute(value=inner, attr=attribute), args=[first, *_]) if (
                 attribute in GETTERS
             ):
@@ -177,11 +199,6 @@ class Evaluator:
                 return self.value(inner, frame)
             case ast.Call(func=ast.Name(id="cast"), args=[_, inner]):
                 return self.value(inner, frame)
-            case ast.IfExp(body=left, orelse=right):
-                return merge(self.value(left, frame), self.value(right, frame))
-            case ast.BoolOp(values=[left, *_]):
-                found_value = self.value(left, frame)
-                return found_value if isinstance(found_value, Context | Instance) else UNCLEAR
         return UNCLEAR
 
     def _item(self, inner: Value, index: Value) -> Value:
@@ -196,7 +213,10 @@ class Evaluator:
 
     def _joined(self, node: ast.expr, frame: Frame) -> Value:
         pieces: list[ast.expr] = []
+        node = as_fstring(node) or node
         if isinstance(node, ast.BinOp):
+            if isinstance(node.op, ast.Mod):
+                return UNCLEAR
             pieces = [node.left, node.right]
         elif isinstance(node, ast.JoinedStr):
             for part in node.values:
@@ -207,7 +227,7 @@ class Evaluator:
                 pieces.append(part.value if isinstance(part, ast.FormattedValue) else part)
         options: list[tuple[Literal | Parameter, ...]] = [()]
         for piece in pieces:
-            value = self.value(piece, frame)
+            value = as_text(self.value(piece, frame))
             if isinstance(value, Joined):
                 options = [(*option, *value.parts) for option in options]
             elif isinstance(value, Each):
@@ -329,6 +349,11 @@ def merge(first: Value | None, second: Value) -> Value:
     if VAR in (first, second):
         return VAR
     return UNCLEAR
+
+
+def as_text(value: Value) -> Value:
+    """The value of a context key that is text as a part of other texts."""
+    return Parameter(value.name) if isinstance(value, Key) and value.name in TEXT_KEYS else value
 
 
 def _folded(parts: tuple[Literal | Parameter, ...]) -> Text:

@@ -120,6 +120,27 @@ CONTEXT_KEYS = frozenset(
 OBJECT_KEYS = frozenset({"dag", "dag_run", "task"})
 """Keys whose values are objects of Airflow's: what counts of them is what the code reads."""
 
+TEXT_KEYS = frozenset(
+    [
+        "ds",
+        "ds_nodash",
+        "next_ds",
+        "next_ds_nodash",
+        "prev_ds",
+        "prev_ds_nodash",
+        "run_id",
+        "task_instance_key_str",
+        "tomorrow_ds",
+        "tomorrow_ds_nodash",
+        "ts",
+        "ts_nodash",
+        "ts_nodash_with_tz",
+        "yesterday_ds",
+        "yesterday_ds_nodash",
+    ]
+)
+"""Keys whose values are text."""
+
 TASK_INSTANCE_KEYS = frozenset({"ti", "task_instance"})
 
 

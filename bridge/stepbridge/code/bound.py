@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable, Iterator
 
+from stepbridge.code.literal import global_name
+
 Chain = tuple[str, ...]
 Import = ast.Import | ast.ImportFrom
 
@@ -21,6 +23,9 @@ def dotted(node: ast.expr) -> tuple[str, Chain] | None:
 def root(node: ast.expr) -> str | None:
     """The name at the bottom of attributes, subscripts and method calls: ``a`` of ``a.b["c"].d().e``."""
     while True:
+        named = global_name(node)
+        if named is not None:
+            return named
         if isinstance(node, ast.Attribute | ast.Subscript | ast.Starred | ast.Await):
             node = node.value
         elif isinstance(node, ast.Call):

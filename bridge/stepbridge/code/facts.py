@@ -10,7 +10,7 @@ from stepbridge.code.airflow_names import DROPPED_REFUSED, is_airflow
 from stepbridge.code.bound import Chain, bound_in, parameters, root
 from stepbridge.code.nodes import DEFINITIONS, FUNCTIONS, Imported, Node, absolute, flatten
 from stepbridge.code.source import Source
-from stepbridge.code.uses import Uses
+from stepbridge.code.uses import Uses, analyse
 from stepbridge.failures import CodeProblem
 
 Place = tuple[int, str]
@@ -200,12 +200,16 @@ class Facts:
         for node in self.nodes:
             for name, roots in node.uses.aliases.items():
                 aliases[node.level, name] |= {item for item in roots if not self.imported(item, node.level)}
+        held: dict[Place, set[str]] = defaultdict(
+            set, {place: set(names) for place, names in aliases.items()}
+        )
+        for node in self.nodes:
             for made in node.uses.made if not node.tainted else ():
                 if self._is_own(made.callee, node.level):
                     given = {item for item in made.given if not self.imported(item, node.level)}
-                    aliases[node.level, made.name] |= given - {made.callee}
+                    held[node.level, made.name] |= given - {made.callee}
         for node in self.nodes:
-            node.effects = self._effects(node, by_call, aliases)
+            node.effects = self._effects(node, by_call, aliases if node.tainted else held)
         for node in self.nodes:
             for name in node.uses.binds | node.effects:
                 self.touching[self.home(name, node.level), name].append(node)
@@ -263,6 +267,9 @@ class Facts:
                 changed.add(name)
         if not node.tainted:
             changed |= node.uses.may_change
+            for made in node.uses.made:
+                if any(fills(other.stmt) for other in self.binding(made.callee, node.level)):
+                    changed |= made.given
         for name in node.uses.calls:
             if any(other.airflow_decorated for other in self.binding(name, node.level)):
                 continue
@@ -308,6 +315,16 @@ def _chain(node: ast.expr) -> Chain:
         else:
             return ()
     return tuple(reversed(parts))
+
+
+def fills(node: ast.stmt) -> bool:
+    """True for a function, or a class whose ``__init__``, changes what it is given."""
+    if isinstance(node, ast.ClassDef):
+        return any(fills(item) for item in node.body if getattr(item, "name", "") == "__init__")
+    if not isinstance(node, FUNCTIONS):
+        return False
+    given = {item.arg for item in parameters(node.args)} - {"self"}
+    return any(given & analyse(statement).changes for statement in node.body)
 
 
 def _annotated(uses: Uses) -> set[str]:

@@ -19,12 +19,23 @@ from stepbridge.code.abstract import (
     Instance,
     Key,
     Value,
+    as_text,
 )
-from stepbridge.code.airflow_names import CONTEXT_KEYS, OBJECT_KEYS
+from stepbridge.code.airflow_names import CONTEXT_KEYS, OBJECT_KEYS, TEXT_KEYS
 from stepbridge.code.bound import dotted, parameters
 from stepbridge.code.facts import Facts
+from stepbridge.code.literal import code_text, global_name
 from stepbridge.code.nodes import FUNCTIONS
-from stepbridge.code.reads import Expression, Joined, Listed, Literal, Parameter, PullCall, Reads
+from stepbridge.code.reads import (
+    Expression,
+    Joined,
+    Listed,
+    Literal,
+    Parameter,
+    PullCall,
+    Reads,
+    parameter_names,
+)
 
 _DEPTH = 12
 _PULL_NAMES = ("task_ids", "dag_id", "key", "include_prior_dates")
@@ -102,6 +113,11 @@ class Reader(Evaluator):
         match node:
             case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.Lambda():
                 self._nested(node, frame)
+            case ast.Call() | ast.Subscript() if (name := global_name(node)) is not None:
+                self._visit(ast.copy_location(ast.Name(name, ast.Load()), node), frame)
+            case ast.Call() if (code := code_text(node)) is not None:
+                for item in code:
+                    self._visit(item, frame)
             case ast.Call():
                 self._call(node, frame)
             case ast.Subscript():
@@ -371,13 +387,17 @@ class Reader(Evaluator):
             self._unclear(node, frame, f"xcom_pull of a computed task id or key: {ast.unparse(node)}")
             return
         options = tuple(sorted(set(given) - {"default"}))
-        self.pulls += [PullCall(one, key, place, options) for one in ids for key in keys]
+        for one in ids:
+            for key in keys:
+                names = parameter_names(one) | parameter_names(key)
+                context = tuple(sorted((names & TEXT_KEYS) - self.given))
+                self.pulls.append(PullCall(one, key, place, options, context))
 
     def _expressions(self, node: ast.expr | None, frame: Frame) -> tuple[Expression | None, ...] | None:
         """The values that an argument may have; None where that is not known."""
         if node is None:
             return (None,)
-        value = self.value(node, frame)
+        value = as_text(self.value(node, frame))
         if isinstance(value, Each):
             return value.values
         return (value,) if isinstance(value, Literal | Parameter | Joined | Listed) else None

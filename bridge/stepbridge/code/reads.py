@@ -63,15 +63,17 @@ class PullCall:
     :param key: None where the call names no key: ``return_value``.
     :param place: file and line.
     :param options: other arguments the call gives: ``dag_id``, ``include_prior_dates``, ``map_indexes``.
+    :param context: context keys whose values :meth:`resolve` needs besides the step's arguments: ``ds``.
     """
 
     task_ids: Expression | None
     key: Expression | None
     place: str
     options: tuple[str, ...] = ()
+    context: tuple[str, ...] = ()
 
     def resolve(self, arguments: Mapping[str, object]) -> ResolvedPull:
-        """The pull with the values of the step's arguments.
+        """The pull with the values of the step's arguments, and of the keys in :attr:`context`.
 
         :raises Unresolved: an argument that it needs is not there or is not text.
         """
@@ -87,6 +89,16 @@ class PullCall:
                     raise Unresolved(self.task_ids.name)
                 return ResolvedPull(tuple(value), False, key)
         return ResolvedPull((_text(self.task_ids, arguments),), True, key)
+
+
+def parameter_names(expression: Expression | None) -> set[str]:
+    """The names of the values that an expression needs."""
+    match expression:
+        case Parameter(name):
+            return {name}
+        case Joined(items) | Listed(items):
+            return set().union(*(parameter_names(item) for item in items))
+    return set()
 
 
 def _argument(parameter: Parameter, arguments: Mapping[str, object]) -> object:
@@ -122,6 +134,8 @@ class Reads:
     :param variables: names of Airflow Variables.
     :param connections: ids of Airflow connections.
     :param dynamic: places where a key, id, Variable, connection or module is named at run time.
+    :param outside: places that read what the cache key does not see, environment variables and files:
+        ``features.py:12 reads the environment variable MODE``.
     """
 
     context_keys: frozenset[str] = frozenset()
@@ -132,3 +146,4 @@ class Reads:
     dynamic: tuple[str, ...] = ()
     attributes: frozenset[str] = frozenset()
     pushes: tuple[str, ...] = ()
+    outside: tuple[str, ...] = ()

@@ -11,6 +11,7 @@ from stepbridge.code.airflow_names import DAG_TYPES, STAND_INS, is_airflow
 from stepbridge.code.bound import Chain, Import
 from stepbridge.code.facts import Facts
 from stepbridge.code.nodes import DEFINITIONS, FUNCTIONS, Imported, Node, absolute
+from stepbridge.code.python_names import BUILTINS
 from stepbridge.code.scope import (
     DEFAULT,
     Captured,
@@ -23,7 +24,7 @@ from stepbridge.code.scope import (
     unwrapped,
 )
 from stepbridge.code.source import Edit, Source
-from stepbridge.code.uses import BUILTINS, Annotation, LocalImport, Uses, analyse
+from stepbridge.code.uses import Annotation, LocalImport, Uses, analyse
 from stepbridge.failures import CodeProblem
 
 
@@ -127,7 +128,7 @@ class Region:
         self._drain()
 
     def prepare(self) -> None:
-        """Select what concerns all code: ``__future__`` imports changes of the environment, imports for effect."""
+        """Select what concerns all code: ``__future__`` imports, the environment, imports for effect."""
         self.selected.update(self.facts.futures)
         for node in self.facts.environment:
             self._select(node)
@@ -135,6 +136,24 @@ class Region:
             self._select(node)
             self.project.run(module, self.source.place(node.line))
         self._drain()
+        self._prepare_dynamic()
+
+    def _prepare_dynamic(self) -> None:
+        """Follow what the file runs by text or imports by a call, whether or not a name leads there."""
+        for node in self.facts.nodes:
+            if node.level or node.tainted or node.alias is not None or isinstance(node.stmt, DEFINITIONS):
+                continue
+            for kind, where in node.uses.dynamic:
+                if kind == "import" and isinstance(node.stmt, ast.Expr) and self._imports_own(where):
+                    self._select(node)
+                    self._drain()
+                    self.project.run(where.args[0].value, self.source.place(node.line))  # type: ignore[attr-defined]
+                elif kind in ("exec", "globals") and node not in self.selected:
+                    self.project.dynamic(kind, where, self.facts)
+
+    def _imports_own(self, call: ast.AST) -> bool:
+        name = call.args[0].value  # type: ignore[attr-defined]
+        return isinstance(name, str) and self.facts.own(name)
 
     def _drain(self) -> None:
         while self._pending:

@@ -17,6 +17,7 @@ from stepbridge.code.facts import Facts
 from stepbridge.code.locate import Callee
 from stepbridge.code.nodes import DEFINITIONS
 from stepbridge.code.normal import module_digest, text_digest
+from stepbridge.code.outside import BESIDE, region_outside, whole_outside
 from stepbridge.code.parts import region_parts
 from stepbridge.code.project import Code, missing_file
 from stepbridge.code.reading import Reader
@@ -128,7 +129,7 @@ class _Slicer:
             is_scope=scope,
             requires=requirements(self.code.outside),
             airflow={name: tuple(places) for name, places in sorted(self.code.airflow_names.items())},
-            reads=self._reads(given),
+            reads=self._reads(given, bool(files)),
             bound_args=self.callee.args,
             bound_kwargs=dict(self.callee.kwargs),
             reports=tuple(self.code.reports),
@@ -219,6 +220,8 @@ class _Slicer:
             return False
         region = self._dag_region()
         nodes = region.facts.bound.get((0, name), [])
+        if any(isinstance(node.stmt, ast.Expr) for node in nodes):
+            return False
         if not nodes or any(node.loops for node in nodes) or any(node.tainted for node in nodes):
             return False
         imported = region.facts.imported(name, 0)
@@ -377,7 +380,7 @@ class _Slicer:
             )
         return dict(sorted(modules.items())), parts
 
-    def _reads(self, given: frozenset[str]) -> Reads:
+    def _reads(self, given: frozenset[str], declared: bool) -> Reads:
         found = self._definition()
         names = set(given) | set(self.callee.kwargs)
         if found is not None:
@@ -389,7 +392,17 @@ class _Slicer:
         if found is not None:
             reader.entry(*found)
         reads = reader.reads()
-        return dataclasses.replace(reads, dynamic=(*self.code.dynamic_places, *reads.dynamic))
+        return dataclasses.replace(
+            reads,
+            dynamic=tuple(dict.fromkeys((*self.code.dynamic_places, *reads.dynamic))),
+            outside=self._outside(declared),
+        )
+
+    def _outside(self, declared: bool) -> tuple[str, ...]:
+        found = [item for _, region in sorted(self.code.regions.items()) for item in region_outside(region)]
+        for _, whole in sorted(self.code.wholes.items()):
+            found += whole_outside(whole.source, whole.module.name, whole.module.package)
+        return tuple(item for item in dict.fromkeys(found) if not (declared and item.endswith(BESIDE)))
 
     def _definition(self) -> tuple[Facts, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda] | None:
         """The innermost ``def`` of the callable, and the facts of its file."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import builtins
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -23,59 +22,10 @@ from stepbridge.code.bound import (
     root,
     targets,
 )
+from stepbridge.code.literal import code_text, global_name
+from stepbridge.code.python_names import BUILTINS, LOGGING, MUTATORS, QUIET
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
-
-MUTATORS = frozenset(
-    [
-        "__delattr__",
-        "__delitem__",
-        "__iadd__",
-        "__iand__",
-        "__imul__",
-        "__ior__",
-        "__isub__",
-        "__ixor__",
-        "__setattr__",
-        "__setitem__",
-        "add",
-        "append",
-        "appendleft",
-        "clear",
-        "discard",
-        "extend",
-        "extendleft",
-        "insert",
-        "pop",
-        "popitem",
-        "popleft",
-        "register",
-        "remove",
-        "reverse",
-        "seed",
-        "setdefault",
-        "sort",
-        "update",
-    ]
-)
-BUILTINS = frozenset(dir(builtins)) | {
-    "__annotations__",
-    "__builtins__",
-    "__doc__",
-    "__file__",
-    "__loader__",
-    "__class__",
-    "__module__",
-    "__qualname__",
-    "__name__",
-    "__package__",
-    "__path__",
-    "__spec__",
-    "WindowsError",
-    "reveal_type",
-}
-_LOGGING = frozenset({"debug", "info", "warning", "error", "exception", "critical", "log"})
-_QUIET = frozenset({"print", "len", "repr", "str", "id", "type", "isinstance", "globals", "locals", "vars"})
 
 
 @dataclass
@@ -169,6 +119,7 @@ class _Analyser(ast.NodeVisitor):
         self.depth = 0
         self.dropped = dropped
         self.guards = 0
+        self.followed: set[int] = set()
 
     # names -------------------------------------------------------------------------------------------------
 
@@ -229,9 +180,25 @@ class _Analyser(ast.NodeVisitor):
             self.change(node)
 
     def visit_Subscript(self, node: ast.Subscript) -> None:
+        name = global_name(node)
+        if name is not None:
+            self._global(name, node, node.value, isinstance(node.ctx, ast.Load))
         self.generic_visit(node)
-        if not isinstance(node.ctx, ast.Load):
+        if name is None and not isinstance(node.ctx, ast.Load):
             self.change(node)
+
+    def _global(self, name: str, node: ast.expr, source: ast.expr, loads: bool) -> None:
+        """``globals()["X"]``: whatever the scope, a name of the module."""
+        self.followed.add(id(source))
+        if loads:
+            (self.uses.late if self.depth else self.uses.now).setdefault(name, set()).add(())
+            self.uses.lines.setdefault(name, node.lineno)
+            self.uses.guarded.add(name)
+        elif self.depth:
+            self.uses.late_changes.add(name)
+            self.uses.late_binds.add(name)
+        else:
+            self.uses.binds.add(name)
 
     # statements --------------------------------------------------------------------------------------------
 
@@ -276,8 +243,8 @@ class _Analyser(ast.NodeVisitor):
 
     def visit_Expr(self, node: ast.Expr) -> None:
         value = node.value
-        if isinstance(value, ast.Call) and not (isinstance(value.func, ast.Name) and value.func.id in _QUIET):
-            logs = isinstance(value.func, ast.Attribute) and value.func.attr in _LOGGING
+        if isinstance(value, ast.Call) and not (isinstance(value.func, ast.Name) and value.func.id in QUIET):
+            logs = isinstance(value.func, ast.Attribute) and value.func.attr in LOGGING
             if isinstance(value.func, ast.Attribute) and not logs:
                 self.change(value.func)
             if not self.depth and not logs:
@@ -293,8 +260,33 @@ class _Analyser(ast.NodeVisitor):
         self._called(node.func)
         if isinstance(node.func, ast.Attribute) and node.func.attr in MUTATORS:
             self.change(node.func)
-        self._dynamic(node)
-        self.generic_visit(node)
+        name = global_name(node)
+        if name is not None and isinstance(node.func, ast.Attribute):
+            sets = node.func.attr in ("__setitem__", "setdefault")
+            self._global(name, node, node.func.value, loads=not sets)
+        code = code_text(node)
+        if code is None:
+            self._dynamic(node)
+            self.generic_visit(node)
+        else:
+            self._text(code)
+
+    def _text(self, code: list[ast.AST]) -> None:
+        """The literal text of ``eval`` or ``exec``: its names are read and changed where it stands."""
+        finder = Bound()
+        for item in code:
+            finder.visit(item)
+        annotations = len(self.uses.annotations)
+        inner = bool(self.scopes)
+        if inner:
+            self.scopes.append(_Scope("function", finder.names - finder.outer, finder.outer))
+        self.guards += 1
+        for item in code:
+            self.visit(item)
+        self.guards -= 1
+        if inner:
+            self.scopes.pop()
+        del self.uses.annotations[annotations:]
 
     def _called(self, function: ast.expr) -> None:
         name = root(function)
@@ -307,8 +299,7 @@ class _Analyser(ast.NodeVisitor):
         literal = isinstance(first, ast.Constant)
         match found:
             case ("exec" | "eval", ()):
-                if not (literal and found[0] == "eval"):
-                    self.uses.dynamic.append((found[0], node))
+                self.uses.dynamic.append((found[0], node))
             case ("__import__", ()) | ("importlib", ("import_module",)) | ("import_module", ()):
                 kind = (
                     "import"
@@ -322,7 +313,7 @@ class _Analyser(ast.NodeVisitor):
                     self.read(first.id, (second.value,), node.lineno)
                 else:
                     self.uses.dynamic.append((f"getattr:{first.id}", node))
-            case ("globals", ()):
+            case ("globals", ()) if id(node) not in self.followed:
                 self.uses.dynamic.append(("globals", node))
 
     def _import(self, node: Import) -> None:
@@ -526,6 +517,7 @@ class _Analyser(ast.NodeVisitor):
         while self.scopes and self.scopes[-1].kind == "comprehension":
             inner.append(self.scopes.pop())
         self.bind(node.target.id)
+        self._alias(node.target, node.value)
         self.scopes.extend(reversed(inner))
 
 
