@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from stepbridge import __version__, artifact, documents
-from stepbridge.contract import Attempt, StoreSettings, Value
+from stepbridge.contract import Attempt, Value
 from stepbridge.failures import StepbridgeError
 from stepbridge.store.base import Store
 
@@ -72,16 +72,13 @@ def _store_option(parser: argparse.ArgumentParser) -> None:
 
 
 def _open(root: str) -> Store:
-    from stepbridge.store.opening import open_store, settings_for
+    from stepbridge.store.opening import store_at
 
     if not root:
         raise StepbridgeError(
             "SB311", "no store is named", place="--store", hint=f"give --store URI or set {_STORE_VARIABLE}"
         )
-    nearby = settings_for(root)
-    return open_store(
-        StoreSettings(root.rstrip("/"), nearby.endpoint, nearby.region, path_style=nearby.path_style)
-    )
+    return store_at(root)
 
 
 @dataclass(frozen=True)

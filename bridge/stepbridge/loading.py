@@ -19,8 +19,7 @@ def load(uri: str, directory: str | Path | None = None) -> object:
     """
     from stepbridge import artifact, publishing
     from stepbridge.codecs.registry import codec_named
-    from stepbridge.contract import StoreSettings
-    from stepbridge.store.opening import open_store, settings_for
+    from stepbridge.store.opening import store_at
 
     found = artifact.parse_uri(uri)
     if found is None:
@@ -28,8 +27,7 @@ def load(uri: str, directory: str | Path | None = None) -> object:
             "SB301", "the URI is not an artifact's", place=uri, hint="give the URI a step pushed to XCom"
         )
     root, digest = found
-    nearby = settings_for(root)
-    store = open_store(StoreSettings(root, nearby.endpoint, nearby.region, path_style=nearby.path_style))
+    store = store_at(root)
     manifest = publishing.read_manifest(store, digest)
     target = Path(directory) if directory is not None else Path(tempfile.mkdtemp(prefix="stepbridge-"))
     path = publishing.fetch(store, manifest, target)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stepbridge.annotations import UNANNOTATED
-from stepbridge.artifact import Artifact, Draft
+from stepbridge.artifact import Draft
 from stepbridge.codecs import plain
 from stepbridge.codecs.decoding import Decoder, Locate, Located
 from stepbridge.contract import Fields, Inline, Items, Outside, Stored, Value
+from stepbridge.leaves import drafts, stored, with_artifacts
 
 if TYPE_CHECKING:
     from stepbridge.codecs.encoding import Refer
@@ -62,52 +62,6 @@ def decode(value: Value, annotation: object, locate: Locate, *, place: str) -> A
     :raises TypeProblem: SB103 where the value does not fit the annotation.
     """
     return Decoder(locate).decode(value, annotation, place)
-
-
-def _leaves(value: Value) -> Iterator[Inline | Stored | Outside | Draft]:
-    match value:
-        case Items():
-            for item in value.items:
-                yield from _leaves(item)
-        case Fields():
-            for item in value.fields.values():
-                yield from _leaves(item)
-        case _:
-            yield value
-
-
-def drafts(value: Value) -> tuple[Draft, ...]:
-    """The drafts in *value*, in order."""
-    return tuple(leaf for leaf in _leaves(value) if isinstance(leaf, Draft))
-
-
-def stored(value: Value) -> tuple[Stored | Outside, ...]:
-    """The references in *value*, in order."""
-    return tuple(leaf for leaf in _leaves(value) if isinstance(leaf, Stored | Outside))
-
-
-def with_artifacts(value: Value, artifacts: Sequence[Artifact]) -> Value:
-    """*value* with its drafts replaced by the artifacts they became, in the order of :func:`drafts`."""
-    rest = iter(artifacts)
-    replaced = _replace(value, rest)
-    if next(rest, None) is not None:
-        raise ValueError("more artifacts than drafts")
-    return replaced
-
-
-def _replace(value: Value, artifacts: Iterator[Artifact]) -> Value:
-    match value:
-        case Draft():
-            artifact = next(artifacts, None)
-            if artifact is None:
-                raise ValueError("fewer artifacts than drafts")
-            return Stored(artifact)
-        case Items():
-            return Items(value.type, tuple(_replace(item, artifacts) for item in value.items))
-        case Fields():
-            return Fields({key: _replace(item, artifacts) for key, item in value.fields.items()}, value.name)
-        case _:
-            return value
 
 
 def xcom_view(value: Value) -> Any:

@@ -28,8 +28,9 @@ from stepbridge.contract import (
     Value,
 )
 from stepbridge.failures import ObjectExists, OperatorProblem, RunProblem, StoreProblem
+from stepbridge.leaves import published
 from stepbridge.store.base import Store
-from stepbridge.store.opening import open_store
+from stepbridge.store.opening import open_store, store_at
 from stepbridge_airflow import config, inputs, options, outcomes, xcom
 from stepbridge_airflow.links import DETAILS
 from stepbridge_airflow.planning import Plan, Planner
@@ -174,7 +175,7 @@ class Execution:
         names = list(plan.kwargs)
         captured = list(plan.captured)
         given = [*plan.args, *plan.kwargs.values(), *plan.captured.values()]
-        done = [inputs.complete(value, self._read_artifact) for value in inputs.publish(given, publish_all)]
+        done = [inputs.complete(value, self._read_artifact) for value in published(given, publish_all)]
         args, rest = tuple(done[: len(plan.args)]), done[len(plan.args) :]
         kwargs = dict(zip(names, rest, strict=False))
         closure = dict(zip(captured, rest[len(names) :], strict=True))
@@ -184,7 +185,7 @@ class Execution:
                 data,
                 values=_published(data.values, publish_all),
                 pulls=tuple(
-                    replace(pull, value=inputs.publish([pull.value], publish_all)[0]) for pull in data.pulls
+                    replace(pull, value=published([pull.value], publish_all)[0]) for pull in data.pulls
                 ),
             )
         return replace(
@@ -204,9 +205,7 @@ class Execution:
         root = found[0] if found else self._store.root
         store = self._store
         if root != store.root:
-            from stepbridge.store.opening import settings_for
-
-            store = open_store(replace(settings_for(artifact.uri, self._settings.store), root=root))
+            store = store_at(root, self._settings.store)
         return reference(root, read_manifest(store, artifact.digest))
 
     def _ship(self, plan: Plan) -> str:
@@ -372,7 +371,7 @@ class Execution:
 
 
 def _published(given: Mapping[str, Value], publish_all: Any) -> dict[str, Value]:
-    return dict(zip(given, inputs.publish(list(given.values()), publish_all), strict=True))
+    return dict(zip(given, published(list(given.values()), publish_all), strict=True))
 
 
 def attempt_of(operator: Any, context: Mapping[str, Any]) -> Attempt:

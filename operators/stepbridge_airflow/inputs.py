@@ -6,14 +6,14 @@ URI or path from elsewhere, where a file or table is declared, becomes what its 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from stepbridge import values
 from stepbridge.annotations import Anything, OneOf, Payload, Scalar, Shape, shape_of
-from stepbridge.artifact import Artifact, Draft, parse_uri
+from stepbridge.artifact import Artifact, parse_uri
 from stepbridge.contract import Fields, Inline, Items, Outside, Stored, StoreSettings, Value
 
 _PATHS = frozenset({"file", "directory", "path"})
@@ -140,19 +140,3 @@ def complete(value: Value, read: Callable[[Artifact], Artifact]) -> Value:
             return replace(value, fields={name: complete(item, read) for name, item in value.fields.items()})
         case _:
             return value
-
-
-def publish(
-    inputs: Sequence[Value], publish_all: Callable[[tuple[Draft, ...]], Sequence[Artifact]]
-) -> tuple[Value, ...]:
-    """*inputs* with every draft in the store, published in one go."""
-    counts = [len(values.drafts(value)) for value in inputs]
-    drafts = tuple(draft for value in inputs for draft in values.drafts(value))
-    if not drafts:
-        return tuple(inputs)
-    artifacts = list(publish_all(drafts))
-    done = []
-    for value, count in zip(inputs, counts, strict=True):
-        mine, artifacts = artifacts[:count], artifacts[count:]
-        done.append(values.with_artifacts(value, mine) if count else value)
-    return tuple(done)

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from stepbridge import documents, publishing
 from stepbridge.contract import CacheEntry, CacheTarget, Stored, Value
 from stepbridge.failures import ObjectMissing, StoreProblem
+from stepbridge.leaves import stored
 from stepbridge.store.base import Store
-from stepbridge.values import stored
 
 
 @dataclass(frozen=True)

@@ -204,12 +204,7 @@ class Code:
 
     def builds(self, module: str, chain: Chain, called: bool) -> bool:
         """True where a name of a first-party module makes parts of a DAG."""
-        found = self.finder.find(module)
-        while found is not None and chain and found.package:
-            below = self.finder.find(f"{found.name}.{chain[0]}")
-            if below is None:
-                break
-            found, chain = below, chain[1:]
+        found, chain = self.finder.innermost(module, chain)
         if found is None or found.path is None or not chain or not self.touches_airflow(found):
             return False
         if found.name not in self._facts and found.name in self._touching and self._busy(found.name):
@@ -318,12 +313,7 @@ class Code:
 
     def lookup(self, module: str, chain: Chain, needed: bool) -> tuple[Facts, ast.stmt] | None:
         """The statement that defines ``module.chain``, through re-exports, and its file's facts."""
-        found = self.finder.find(module)
-        while found is not None and chain and found.package:
-            below = self.finder.find(f"{found.name}.{chain[0]}")
-            if below is None:
-                break
-            found, chain = below, chain[1:]
+        found, chain = self.finder.innermost(module, chain)
         if found is None or found.path is None or not chain:
             return None
         region = self.regions.get(found.name)
@@ -341,12 +331,7 @@ class Code:
     def origin(self, module: str, chain: Chain) -> tuple[str, Chain]:
         """The module that ``module.chain`` is imported from, through re-exports of first-party modules."""
         for _ in range(8):
-            found = self.finder.find(module)
-            while found is not None and chain and found.package:
-                below = self.finder.find(f"{found.name}.{chain[0]}")
-                if below is None:
-                    break
-                found, chain = below, chain[1:]
+            found, chain = self.finder.innermost(module, chain)
             if found is None or found.path is None or not chain or not self.touches_airflow(found):
                 break
             facts = self.facts_of(found)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from stepbridge.code.airflow_names import OWN_ROOTS, is_airflow
+from stepbridge.code.bound import Chain
 
 Origin = Literal["stdlib", "airflow", "third", "first", "missing"]
 _INSTALLED = frozenset({"site-packages", "dist-packages"})
@@ -87,6 +88,16 @@ class Finder:
         if name not in self._found:
             self._found[name] = self._find(name)
         return self._found[name]
+
+    def innermost(self, name: str, chain: Chain) -> tuple[Module | None, Chain]:
+        """The module that ``name.chain`` leads into, through packages, and what of the chain is left."""
+        found = self.find(name)
+        while found is not None and chain and found.package:
+            below = self.find(f"{found.name}.{chain[0]}")
+            if below is None:
+                break
+            found, chain = below, chain[1:]
+        return found, chain
 
     def _find(self, name: str) -> Module | None:
         parent, _, last = name.rpartition(".")

@@ -32,22 +32,28 @@ def _parse(path: Path, place: str) -> Any:
         raise IntegrityProblem("SB304", f"not JSON: {error}", place=place or str(path)) from error
 
 
-class JsonCodec:
-    """Strict JSON in ``data.json``."""
+class _Document:
+    """What the three share: nothing is theirs by type, because such values are inline unless large."""
 
-    name = "json"
+    name: str
 
     def handles_type(self, annotation: object) -> bool:  # noqa: ARG002
-        """Never: JSON values are inline unless they are large."""
+        """Never."""
         return False
 
     def handles_value(self, value: object) -> bool:  # noqa: ARG002
-        """Never: JSON values are inline unless they are large."""
+        """Never."""
         return False
 
     def type_name(self, annotation: object) -> str:  # noqa: ARG002
-        """``json``."""
+        """The format's own name."""
         return self.name
+
+
+class JsonCodec(_Document):
+    """Strict JSON in ``data.json``."""
+
+    name = "json"
 
     def save(self, value: object, annotation: object, staging: Path, *, place: str) -> Draft:  # noqa: ARG002
         """Write a JSON value."""
@@ -58,22 +64,10 @@ class JsonCodec:
         return _parse(path, place)
 
 
-class TreeCodec:
+class TreeCodec(_Document):
     """The tagged tree of plain values in ``data.json``."""
 
     name = "python"
-
-    def handles_type(self, annotation: object) -> bool:  # noqa: ARG002
-        """Never: plain values are inline unless they are large."""
-        return False
-
-    def handles_value(self, value: object) -> bool:  # noqa: ARG002
-        """Never: plain values are inline unless they are large."""
-        return False
-
-    def type_name(self, annotation: object) -> str:  # noqa: ARG002
-        """``python``."""
-        return self.name
 
     def save(self, value: object, annotation: object, staging: Path, *, place: str) -> Draft:  # noqa: ARG002
         """Write a plain value."""
@@ -84,22 +78,10 @@ class TreeCodec:
         return plain.from_tree(_parse(path, place), place)
 
 
-class BytesCodec:
+class BytesCodec(_Document):
     """Bytes in ``data.bin``."""
 
     name = "bytes"
-
-    def handles_type(self, annotation: object) -> bool:  # noqa: ARG002
-        """Never: bytes inside other values are inline unless they are large."""
-        return False
-
-    def handles_value(self, value: object) -> bool:  # noqa: ARG002
-        """Never: bytes inside other values are inline unless they are large."""
-        return False
-
-    def type_name(self, annotation: object) -> str:  # noqa: ARG002
-        """``bytes``."""
-        return self.name
 
     def save(self, value: object, annotation: object, staging: Path, *, place: str) -> Draft:  # noqa: ARG002
         """Write bytes."""

@@ -10,7 +10,7 @@ import secrets
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,15 +21,13 @@ from stepbridge.contract import (
     Attempt,
     CacheEntry,
     ErrorDocument,
-    Fields,
-    Items,
     Request,
     Result,
-    Stored,
     StoreSettings,
     Value,
 )
 from stepbridge.failures import ObjectExists, RunProblem, StoreProblem
+from stepbridge.leaves import published
 from stepbridge.runner import inputs, linux, preflight, processes, report
 from stepbridge.runner.logs import Pump, Shipper, say
 from stepbridge.runner.processes import Ended, Signals
@@ -302,45 +300,16 @@ def _put_entry(store: Store, key: str, entry: CacheEntry) -> None:
 def _publish(store: Store, attempt: Attempt, outcome: Outcome) -> tuple[Value, dict[str, Value]]:
     """Commit what the child encoded; its values with references in place of drafts."""
     values = [value for value in (outcome.output, *outcome.xcoms.values()) if value is not None]
-    drafts = [draft for value in values for draft in _drafts(value)]
-    artifacts: tuple[Artifact, ...] = ()
-    if drafts:
-        artifacts = publishing.publish_all(
-            store,
-            drafts,
-            producer=Producer(
-                attempt.dag_id, attempt.task_id, attempt.run_id, attempt.map_index, attempt.try_number
-            ),
-            tags={"stepbridge:class": "artifacts", "stepbridge:dag": attempt.dag_id},
-        )
-    pending = iter(artifacts)
-    done = [_filled(value, pending) for value in values]
+    producer = Producer(
+        attempt.dag_id, attempt.task_id, attempt.run_id, attempt.map_index, attempt.try_number
+    )
+    tags = {"stepbridge:class": "artifacts", "stepbridge:dag": attempt.dag_id}
+
+    def publish_all(drafts: tuple[Draft, ...]) -> tuple[Artifact, ...]:
+        return publishing.publish_all(store, drafts, producer=producer, tags=tags)
+
+    done = published(values, publish_all)
     return done[0], dict(zip(outcome.xcoms, done[1:], strict=True))
-
-
-def _drafts(value: Value) -> tuple[Draft, ...]:
-    match value:
-        case Draft():
-            return (value,)
-        case Items():
-            return tuple(draft for item in value.items for draft in _drafts(item))
-        case Fields():
-            return tuple(draft for item in value.fields.values() for draft in _drafts(item))
-        case _:
-            return ()
-
-
-def _filled(value: Value, artifacts: Iterator[Artifact]) -> Value:
-    match value:
-        case Draft():
-            return Stored(next(artifacts))
-        case Items():
-            return Items(value.type, tuple(_filled(item, artifacts) for item in value.items))
-        case Fields():
-            fields = {key: _filled(item, artifacts) for key, item in value.fields.items()}
-            return Fields(fields, value.name)
-        case _:
-            return value
 
 
 def _now() -> str:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
 from stepbridge import publishing
 from stepbridge.artifact import parse_uri
-from stepbridge.contract import Fields, Items, Outside, Request, Stored, Value
+from stepbridge.contract import Outside, Request, Stored, Value
 from stepbridge.failures import CodeProblem
+from stepbridge.leaves import stored
 from stepbridge.runner.workspace import Fetched, Inputs, Workspace, leaf_key
 from stepbridge.store import opening
 from stepbridge.store.base import Store
@@ -20,7 +20,7 @@ _AT_ONCE = 4
 
 def leaves(request: Request) -> dict[str, Stored | Outside]:
     """Every stored or outside value of the request, once, by its key."""
-    return {leaf_key(leaf): leaf for value in _values(request) for leaf in _stored(value)}
+    return {leaf_key(leaf): leaf for value in _values(request) for leaf in stored(value)}
 
 
 def _values(request: Request) -> Iterator[Value]:
@@ -30,20 +30,6 @@ def _values(request: Request) -> Iterator[Value]:
     if request.context is not None:
         yield from request.context.values.values()
         yield from (pull.value for pull in request.context.pulls)
-
-
-def _stored(value: Value) -> Iterator[Stored | Outside]:
-    match value:
-        case Stored() | Outside():
-            yield value
-        case Items():
-            for item in value.items:
-                yield from _stored(item)
-        case Fields():
-            for item in value.fields.values():
-                yield from _stored(item)
-        case _:
-            return
 
 
 def fetch_inputs(store: Store, request: Request, work: Workspace) -> Inputs:
@@ -81,12 +67,7 @@ def _bring(store: Store, leaf: Stored | Outside, directory: Path) -> Fetched:
 def _home(store: Store, leaf: Stored) -> Store:
     """The store the artifact lies in: another one where a shadow run reads what production wrote."""
     parts = parse_uri(leaf.artifact.uri)
-    if parts is None or parts[0] == store.root:
-        return store
-    if store.root.startswith("s3://") and parts[0].startswith("s3://"):
-        return opening.open_store(dataclasses.replace(store.settings, root=parts[0]))
-    nearby = opening.settings_for(leaf.artifact.uri, store.settings)
-    return opening.open_store(dataclasses.replace(nearby, root=parts[0]))
+    return store if parts is None or parts[0] == store.root else opening.store_at(parts[0], store.settings)
 
 
 def fetch_code(store: Store, request: Request, work: Workspace) -> None:

@@ -31,6 +31,12 @@ def open_store(settings: StoreSettings) -> Store:
     return S3Store(settings, bucket, prefix)
 
 
+def store_at(root: str, base: StoreSettings | None = None) -> Store:
+    """The store whose root is *root*, reached as :func:`settings_for` says."""
+    root = root.rstrip("/")
+    return open_store(dataclasses.replace(settings_for(f"{root}/", base), root=root))
+
+
 def settings_for(uri: str, base: StoreSettings | None = None) -> StoreSettings:
     """Settings whose root is the bucket of an ``s3://`` URI, or the folder of a ``file://`` URI.
 
