@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from stepbridge.backends.base import Backend, outcome, python_path
 from stepbridge.backends.local import LocalBackend
 from stepbridge.contract import ErrorDocument, Result, StoreSettings
 from stepbridge.failures import RunProblem
+from stepbridge.runner.processes import descendants
 
 
 @pytest.fixture
@@ -45,16 +47,12 @@ def wait_until_gone(pids: list[int], seconds: float = 15) -> None:
 
 
 def steps_alive() -> list[int]:
-    """Every process of a runner or of its child that this test's processes started."""
+    """Every process of a runner or of its child below this process; other tests run beside this one."""
     found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                line = (entry / "cmdline").read_bytes()
-            except OSError:
-                continue
-            if b"stepbridge.runner" in line:
-                found.append(int(entry.name))
+    for pid in descendants(os.getpid()):
+        with suppress(OSError):
+            if b"stepbridge.runner" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                found.append(pid)
     return found
 
 
