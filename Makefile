@@ -2,12 +2,14 @@
 PYTHON ?= python3
 VENV ?= .venv
 DEMO_VENV ?= .venv-demo
+MATRIX ?=
+MATRIX_VENVS ?= .venv-matrix
 PYTEST_ARGS ?=
 BIN := $(VENV)/bin
 PATHS := bridge operators codemods tests examples scripts benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint format bench lock clean
+.PHONY: help demo test test-slow test-matrix test-cluster cluster-settings lint format bench lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -31,6 +33,17 @@ test: $(VENV)/.stamp ## all tests that take seconds
 test-slow: $(VENV)/.stamp ## the tests that take minutes or gigabytes
 	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
 
+test-matrix: ## the operator tests on every Airflow of requirements/; MATRIX="2.11 3.1" for some
+	@PYTEST_ARGS="$(PYTEST_ARGS)" bash scripts/matrix.sh $(PYTHON) $(MATRIX_VENVS) $(MATRIX)
+
+test-cluster: cluster-settings $(VENV)/.stamp ## the tests marked cluster, on the cluster of KUBECONFIG
+	STEPBRIDGE_TEST_CLUSTER=1 $(BIN)/python -m pytest -m cluster $(PYTEST_ARGS) tests/operators
+
+cluster-settings:
+	@missing=; for name in KUBECONFIG STEPBRIDGE_TEST_IMAGE STEPBRIDGE_TEST_STORE; do \
+		[ -n "$$(printenv $$name)" ] || missing="$$missing $$name"; \
+	done; [ -z "$$missing" ] || { echo "make test-cluster needs in the environment:$$missing" >&2; exit 2; }
+
 lint: $(VENV)/.stamp ## ruff and mypy
 	$(BIN)/ruff format --check $(wildcard $(PATHS))
 	$(BIN)/ruff check $(wildcard $(PATHS))
@@ -48,6 +61,10 @@ bench: $(VENV)/.stamp ## the benchmarks: ratios measured in one run; fails where
 lock: $(VENV)/.stamp ## newest versions into constraints.txt
 	$(BIN)/uv pip compile pyproject.toml --all-extras --group test --group lint --universal --python-version 3.11 \
 		--upgrade --no-annotate --no-header --no-emit-index-url --quiet --output-file constraints.txt
+	@for given in requirements/airflow-*.in; do \
+		$(BIN)/uv pip compile pyproject.toml --extra airflow --group test "$$given" --universal --python-version 3.11 \
+			--upgrade --no-annotate --no-header --no-emit-index-url --quiet --output-file "$${given%.in}.txt" || exit 1; \
+	done
 
 clean: ## remove environments, caches and the demo's home
-	rm -rf $(VENV) $(DEMO_VENV) .demo dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis benchmarks/results
+	rm -rf $(VENV) $(DEMO_VENV) $(MATRIX_VENVS) .demo dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis benchmarks/results

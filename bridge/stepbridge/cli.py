@@ -1,4 +1,4 @@
-"""The ``stepbridge`` command: look into a store and check that it keeps its promises.
+"""The ``stepbridge`` command: look into a store, check that it keeps its promises, print a step's pod.
 
 Exit codes: 0 done, 1 a check failed or the thing asked for is not there, 2 usage or internal error.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -60,7 +61,49 @@ def _parser() -> argparse.ArgumentParser:
     log.add_argument("attempt", help="its prefix as `runs` prints it: runs/DAG/RUN/TASK/MAP/TRY/")
     _store_option(log)
     log.set_defaults(command=_log)
+
+    pod = commands.add_parser("pod", help="what runs on the cluster").add_subparsers(
+        required=True, metavar="COMMAND"
+    )
+    render = pod.add_parser("render", help="print the pod that a step would get; needs Airflow, no cluster")
+    render.add_argument("task", metavar="DAG.TASK", help="the DAG's id, a dot and the task's id")
+    render.add_argument("--dags", default="", help="a DAG file or folder; default: Airflow's dags_folder")
+    render.add_argument("--map-index", type=int, default=None, help="which of the mapped tasks")
+    render.add_argument("--format", choices=("yaml", "json"), default="yaml")
+    render.add_argument(
+        "--airflow-python", default=sys.executable, help="the interpreter that has Airflow; default: this one"
+    )
+    render.set_defaults(command=_render)
     return parser
+
+
+_HAS_AIRFLOW = """
+import importlib.util, sys
+missing = [name for name in ("airflow", "stepbridge_airflow") if importlib.util.find_spec(name) is None]
+sys.exit(f"it has no {missing[0]}" if missing else 0)
+"""
+
+
+def _render(arguments: argparse.Namespace) -> int:
+    python = arguments.airflow_python
+    command = [python, "-m", "stepbridge_airflow.render", arguments.task, "--format", arguments.format]
+    if arguments.dags:
+        command += ["--dags", arguments.dags]
+    if arguments.map_index is not None:
+        command += ["--map-index", str(arguments.map_index)]
+    try:
+        asked = subprocess.run([python, "-c", _HAS_AIRFLOW], stderr=subprocess.PIPE, text=True, check=False)
+        missing = asked.stderr.strip() if asked.returncode else ""
+    except OSError as error:
+        missing = str(error)
+    if missing:
+        raise StepbridgeError(
+            "SB502",
+            f"{python} cannot render a pod: {missing}",
+            place="--airflow-python",
+            hint="name the interpreter that Airflow runs with, where stepbridge[airflow] is installed",
+        )
+    return subprocess.run(command, check=False).returncode
 
 
 def _store_option(parser: argparse.ArgumentParser) -> None:

@@ -7,14 +7,17 @@ Every document is a frozen dataclass that ``stepbridge.documents`` writes and re
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from stepbridge.artifact import Artifact, Draft, safe_key
-from stepbridge.failures import Kind
+from stepbridge.failures import Kind, RunProblem
+from stepbridge.secrets import Secret
 
 SCHEMA = 1
+_RUN = re.compile(r"(?:^|/)runs/([^/]+)/([^/]+)/([^/]+)/(-?\d+)/(\d+)/request\.json$")
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,31 @@ class Attempt:
             safe_key(name).replace("/", "=2F") for name in (self.dag_id, self.run_id, self.task_id)
         )
         return f"runs/{names}/{self.map_index}/{self.try_number}/"
+
+    @property
+    def request_key(self) -> str:
+        """Where the attempt's request lies in the store."""
+        return self.prefix + "request.json"
+
+    @classmethod
+    def of_uri(cls, uri: str) -> Attempt:
+        """The attempt whose request has this URI: ``<root>/`` and its :attr:`request_key`.
+
+        :raises RunProblem: SB401 for any other URI.
+        """
+        found = _RUN.search(uri)
+        if found is not None:
+            dag_id, run_id, task_id = (_unsafe(segment) for segment in found.groups()[:3])
+            attempt = cls(dag_id, run_id, task_id, int(found[4]), int(found[5]))
+            if uri.endswith("/" + attempt.request_key):
+                return attempt
+        raise RunProblem("SB401", "this is not the URI of a request", place=uri, hint="give .../request.json")
+
+
+def _unsafe(segment: str) -> str:
+    """The name that ``safe_key`` made *segment* of."""
+    raw = re.sub(rb"=([0-9A-F]{2})", lambda m: bytes([int(m[1], 16)]), segment.encode())
+    return raw.decode("utf-8", "surrogateescape")
 
 
 @dataclass(frozen=True)
@@ -196,6 +224,7 @@ class Request:
     :param multiple_outputs: the result is a mapping whose members are pushed apart.
     :param gpus: how many GPUs must be visible.
     :param environment: declared variables that are part of the step; never secrets.
+    :param secrets: what the step may read and where it lies; never a value.
     :param inline_limit: bytes of JSON up to which a value stays inside the result.
     """
 
@@ -211,6 +240,7 @@ class Request:
     limits: Limits = field(default_factory=Limits)
     gpus: int = 0
     environment: Mapping[str, str] = field(default_factory=dict)
+    secrets: tuple[Secret, ...] = ()
     cache: CacheTarget | None = None
     inline_limit: int = 1024 * 1024
     created: str = ""
@@ -264,7 +294,7 @@ class ErrorDocument:
 class Usage:
     """What an attempt used. Times in seconds, memory in bytes; None where it could not be measured.
 
-    :param phases: seconds by phase: ``fetch``, ``preflight``, ``run``, ``publish``.
+    :param phases: seconds by phase: ``fetch``, ``secrets``, ``preflight``, ``run``, ``publish``.
     """
 
     phases: Mapping[str, float] = field(default_factory=dict)

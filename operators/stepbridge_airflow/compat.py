@@ -6,6 +6,7 @@ Names come through ``airflow.providers.common.compat.sdk`` where it has them.
 from __future__ import annotations
 
 import enum
+import importlib.metadata
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,11 @@ from airflow.providers.common.compat.sdk import (
     AirflowSkipException,
     AirflowTaskTimeout,
     BaseHook,
+    BaseOperator,
     BaseOperatorLink,
     DecoratedOperator,
     MappedOperator,
+    TaskDeferred,
     Variable,
     XCom,
     XComArg,
@@ -36,6 +39,11 @@ except ImportError:  # Airflow 2
 else:
     AIRFLOW_3 = True
 
+try:
+    from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
+except ImportError:  # before Airflow 3.3
+    ExceptionRetryPolicy = RetryAction = RetryRule = None
+
 __all__ = [
     "AIRFLOW_3",
     "KNOWN_CONTEXT_KEYS",
@@ -44,11 +52,17 @@ __all__ = [
     "AirflowFailException",
     "AirflowSkipException",
     "AirflowTaskTimeout",
+    "BaseOperator",
     "BaseOperatorLink",
     "DecoratedOperator",
+    "ExceptionRetryPolicy",
     "MappedOperator",
+    "RetryAction",
+    "RetryRule",
     "TaskDecorator",
+    "TaskDeferred",
     "XComArg",
+    "airflow_version",
     "bundle_folder",
     "code_folders",
     "conf",
@@ -91,6 +105,11 @@ def code_folders() -> tuple[Path, ...]:
     """The folders whose modules are the project's own: DAGs and plugins."""
     named = (conf.get("core", option, fallback="") for option in ("dags_folder", "plugins_folder"))
     return tuple(Path(folder) for folder in named if folder)
+
+
+def airflow_version() -> str:
+    """The version of Airflow that runs here."""
+    return importlib.metadata.version("apache-airflow")
 
 
 def bundle_folder(ti: Any) -> Path | None:

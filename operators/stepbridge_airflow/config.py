@@ -24,6 +24,13 @@ class Settings:
     backend: str
     image: str
     namespace: str
+    service_account: str
+    pod_python: str
+    run_limit: float
+    repeat_delay: float
+    api_patience: float
+    accelerators: Path | None
+    gpu_labels: tuple[str, ...]
     inline_limit: int
     roots: tuple[Path, ...]
     python: str
@@ -38,14 +45,28 @@ def read(*, store: str | None = None) -> Settings:
     """
     return Settings(
         store=_store(store),
-        backend=_text("backend"),
+        backend=_backend(),
         image=_text("image"),
         namespace=_text("namespace"),
+        service_account=_text("service_account"),
+        pod_python=_text("pod_python"),
+        run_limit=_number("run_limit") or float(OPTIONS["run_limit"]["default"]),
+        repeat_delay=_number("repeat_delay"),
+        api_patience=_number("api_patience"),
+        accelerators=Path(_text("accelerators")) if _text("accelerators") else None,
+        gpu_labels=tuple(part for part in _text("gpu_labels").replace(",", " ").split() if part),
         inline_limit=int(_number("inline_limit")),
         roots=tuple(Path(part) for part in _text("roots").split(os.pathsep) if part),
         python=_text("python") or sys.executable,
         grace=_number("grace"),
     )
+
+
+def _backend() -> str:
+    named = _text("backend")
+    if named not in {"", "pod", "local"}:
+        raise _problem("backend", named, "write pod, local or nothing")
+    return named or ("pod" if _text("image") or _text("namespace") else "local")
 
 
 def _store(root: str | None) -> StoreSettings:

@@ -8,8 +8,11 @@ from typing import Any, ParamSpec, Protocol, TypeVar, overload
 
 from stepbridge.resources import Resources
 from stepbridge_airflow import arguments, options
+from stepbridge_airflow.budgets import Budgets
 from stepbridge_airflow.compat import DecoratedOperator, TaskDecorator, XComArg
+from stepbridge_airflow.escalation import Escalate
 from stepbridge_airflow.operator import StepOperator
+from stepbridge_airflow.placement import Placement
 from stepbridge_airflow.types import check_types
 
 P = ParamSpec("P")
@@ -123,11 +126,16 @@ def step(
     backend: options.BackendName = ...,
     store: str = ...,
     timeout: timedelta = ...,
+    budgets: Budgets = ...,
+    placement: Placement = ...,
     infra_retries: int = ...,
+    on_oom: Escalate = ...,
     xcom: options.XComForm = ...,
     secrets: Sequence[Any] = ...,
     step_id: str = ...,
     environment: Mapping[str, str] = ...,
+    python: str = ...,
+    deferrable: bool = ...,
     retries: int = ...,
     retry_delay: timedelta | float = ...,
     execution_timeout: timedelta = ...,

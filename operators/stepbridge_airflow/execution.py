@@ -3,37 +3,29 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import secrets
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from stepbridge import documents
 from stepbridge.artifact import Artifact, Draft, Producer
-from stepbridge.backends import base as backends
 from stepbridge.cache.lookup import Hit, Miss, look_up
-from stepbridge.contract import (
-    Attempt,
-    CacheEntry,
-    CacheTarget,
-    ErrorDocument,
-    Limits,
-    Request,
-    Result,
-    Value,
-)
-from stepbridge.failures import ObjectExists, OperatorProblem, RunProblem, StoreProblem
+from stepbridge.contract import Attempt, CacheEntry, CacheTarget, Limits, Request, Result, Value
+from stepbridge.failures import StoreProblem
 from stepbridge.leaves import published
 from stepbridge.store.base import Store
 from stepbridge.store.opening import open_store, store_at
-from stepbridge_airflow import config, inputs, options, outcomes, xcom
+from stepbridge_airflow import config, inputs, options, xcom
+from stepbridge_airflow.attempts import Attempts, InputsRecord, now
 from stepbridge_airflow.links import DETAILS
+from stepbridge_airflow.local_run import LocalRun
 from stepbridge_airflow.planning import Plan, Planner
+from stepbridge_airflow.pod_run import PodRun
+from stepbridge_airflow.work import Done, Site, Work
 
 
 @dataclass(frozen=True)
@@ -44,52 +36,55 @@ class Finished:
     pushed: Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class InputsRecord:
-    """``inputs.json``: the arguments by name and the fields of the cache key, for people and ``explain``."""
-
-    step: str
-    args: tuple[Value, ...]
-    kwargs: Mapping[str, Value]
-    key: Mapping[str, Any] = field(default_factory=dict)
-
-
 class Execution:
     """One task instance at work.
 
     :param operator: the step operator.
     :param context: Airflow's context.
+    :param plain: the operator's methods as its pod operator has them.
     """
 
-    def __init__(self, operator: Any, context: Mapping[str, Any]) -> None:
+    def __init__(self, operator: Any, context: Mapping[str, Any], plain: Any) -> None:
         self._operator = operator
         self._context = context
+        self._plain = plain
         self._step: options.StepOptions = operator.step
         self._log = operator.log
         self._started = time.monotonic()
-        self._backend: backends.Backend | None = None
         self._cancelled = False
         self._settings: config.Settings
         self._store: Store
-        self._attempt = attempt_of(operator, context)
-        self.record_uri = ""
+        self._first = attempt_of(operator, context)
+        self._way: LocalRun | PodRun | None = None
+        self._hit = False
+
+    @property
+    def pods(self) -> PodRun | None:
+        """The run in pods, where it is one."""
+        return self._way if isinstance(self._way, PodRun) else None
+
+    @property
+    def record_uri(self) -> str:
+        """Where the record of the attempt at work lies; empty while that is not known."""
+        if not hasattr(self, "_store"):
+            return ""
+        attempt = self._way.attempt if self._way is not None else self._first
+        return self._store.uri(attempt.prefix.rstrip("/")) + "/"
 
     def cancel(self) -> None:
         """End what runs; safe from a signal handler."""
         self._cancelled = True
-        if self._backend is not None:
-            self._backend.cancel()
+        if self._way is not None:
+            self._way.cancel()
 
     def run(self) -> Finished:
         """Take an equal run's result, or run the step.
 
         :raises StepbridgeError: where the run could not be prepared or its result not be read.
         :raises AirflowException: where the step failed; see :mod:`stepbridge_airflow.outcomes`.
+        :raises TaskDeferred: where a trigger waits for the step's pod.
         """
-        self._settings = config.read(store=self._step.store)
-        options.check_backend(self._step.backend or self._settings.backend, place=self._place)
-        self._store = open_store(self._settings.store)
-        self.record_uri = self._store.uri(self._attempt.prefix.rstrip("/")) + "/"
+        site = self._site()
         with tempfile.TemporaryDirectory(prefix="stepbridge-inputs-") as folder:
             encoder = inputs.Encoder(Path(folder), self._settings.store, self._settings.inline_limit)
             plan = Planner(self._operator, self._context, self._settings, encoder).plan()
@@ -104,11 +99,38 @@ class Execution:
                     return self._from_hit(plan, found.entry)
                 reason, dead = found.reason, found.dead
                 self._say_miss(target, found)
-            return self._from_run(plan, target, reason, replace_entry=dead)
+            work = self._work(self._publish(plan), target, reason, replace_entry=dead)
+        return self._done(self._start(site).begin(work))
 
-    @property
-    def _place(self) -> str:
-        return f"task {self._operator.task_id!r}"
+    def resume(self, event: Mapping[str, Any]) -> Finished:
+        """Go on when the trigger has seen something of the step's pod.
+
+        :raises StepbridgeError: where the run's record is gone or the result could not be read.
+        :raises AirflowException: where the step failed.
+        :raises TaskDeferred: where a trigger waits again.
+        """
+        run = PodRun(self._site(), self._attempts(), self._plain)
+        self._way = run
+        return self._done(run.resume(event))
+
+    def _site(self) -> Site:
+        self._settings = config.read(store=self._step.store)
+        self._store = open_store(self._settings.store)
+        return Site(self._operator, self._context, self._settings, self._store, self._log)
+
+    def _attempts(self) -> Attempts:
+        return Attempts(self._store, self._first, self._tags("runs"))
+
+    def _start(self, site: Site) -> LocalRun | PodRun:
+        way: LocalRun | PodRun
+        if (self._step.backend or self._settings.backend) == "pod":
+            way = PodRun(site, self._attempts(), self._plain)
+        else:
+            way = LocalRun(site, self._attempts(), self._first)
+        self._way = way
+        if self._cancelled:
+            way.cancel()
+        return way
 
     def _say_miss(self, target: CacheTarget, miss: Miss) -> None:
         self._log.info("cache miss for key %s: %s", target.key[:12], miss.reason)
@@ -122,47 +144,47 @@ class Execution:
             entry.source,
             entry.seconds,
         )
-        now = _now()
+        at = now()
         result = Result(
-            attempt=self._attempt,
+            attempt=self._first,
             output=entry.output,
             xcoms=entry.xcoms,
             cache="hit",
             key=entry.key,
             source=entry.source,
-            started=now,
-            finished=now,
+            started=at,
+            finished=at,
         )
         try:
-            self._store.put(self._attempt.prefix + "result.json", documents.dump(result))
+            self._store.put(self._first.prefix + "result.json", documents.dump(result))
         except StoreProblem as problem:
             self._log.warning("the run's record could not be written: %s", problem)
-        return self._finished(plan, result, "")
+        return self._finished(plan.step, result, "")
 
     # run ---------------------------------------------------------------------------------------------
 
-    def _from_run(
-        self, plan: Plan, target: CacheTarget | None, reason: str, *, replace_entry: bool
-    ) -> Finished:
-        plan = self._publish(plan)
+    def _work(self, plan: Plan, target: CacheTarget | None, reason: str, *, replace_entry: bool) -> Work:
+        """What is to be run: all that it needs is in the store then."""
         bundle = self._ship(plan)
-        self._check_secrets()
-        for left in range(self._step.infra_retries, -1, -1):
-            ended = self._once(plan, target, bundle, plan.environment)
-            if isinstance(ended, Result):
-                if replace_entry and target is not None:
-                    self._replace_entry(target, ended)
-                return self._finished(plan, ended, reason)
-            if not left or self._cancelled or not outcomes.repeats(ended):
-                raise outcomes.exception_of(ended)
-            self._log.warning("%s: %s; the run is repeated, %d left", ended.code, ended.message, left)
-        raise AssertionError("a run ends with a result or an error")
+
+        def make(attempt: Attempt) -> Request:
+            return self._request(attempt, plan, target, bundle)
+
+        return Work(
+            make=make,
+            inputs=InputsRecord(plan.step, plan.args, plan.kwargs, plan.key.record if plan.key else {}),
+            variables=plan.variables,
+            connections=plan.connections,
+            values=plan.values,
+            reason=reason,
+            replace_entry=replace_entry,
+        )
 
     def _publish(self, plan: Plan) -> Plan:
         """The plan with its inputs in the store and every reference complete."""
         from stepbridge import publishing
 
-        attempt = self._attempt
+        attempt = self._first
         producer = Producer(
             attempt.dag_id, attempt.task_id, attempt.run_id, attempt.map_index, attempt.try_number
         )
@@ -221,88 +243,10 @@ class Execution:
             self._store.put(key, data, tags=self._tags("code"))
         return digest
 
-    def _check_secrets(self) -> None:
-        """Refuse secrets that the worker was not given itself: the local backend reads no secret store."""
-        for secret in self._step.secrets:
-            there = secret.env in os.environ if secret.env else Path(secret.file).exists()
-            if not there:
-                raise OperatorProblem(
-                    "SB507",
-                    f"the worker has no {secret.env or secret.file}; the local backend reads no secret store",
-                    place=f"{self._place}, Secret({secret.name!r}, {secret.key!r})",
-                    hint="give the worker that variable or file itself",
-                )
-
-    def _once(
-        self, plan: Plan, target: CacheTarget | None, bundle: str, environment: Mapping[str, str]
-    ) -> Result | ErrorDocument:
-        """Run one attempt; its end, as the store tells it."""
-        from stepbridge.backends.local import LocalBackend
-
-        request, data = self._claim(plan, target, bundle)
-        digest = hashlib.sha256(data).hexdigest()
-        self._log.info("step %s runs; its record is at %s", plan.step, self.record_uri)
-        backend = LocalBackend(
-            self._settings.store, python=self._settings.python, grace=self._settings.grace + 20
-        )
-        self._backend = backend
-        if self._cancelled:
-            raise RunProblem("SB405", "the task was killed before the step started", place=self._place)
-        try:
-            status = backend.run(
-                self._store.uri(request.attempt.prefix + "request.json"),
-                digest,
-                environment=environment,
-                on_line=self._log.info,
-            )
-        finally:
-            self._backend = None
-        ended = backends.outcome(self._store, request.attempt)
-        if isinstance(ended, Result) and ended.request_digest != digest:
-            ended = None
-        return ended or self._lost(request.attempt, status)
-
-    def _lost(self, attempt: Attempt, status: int) -> ErrorDocument:
-        code, kind = ("SB405", "interrupted") if self._cancelled else ("SB409", "infra")
-        return ErrorDocument(
-            attempt=attempt,
-            kind=kind,  # type: ignore[arg-type]
-            type="RunProblem",
-            message=f"the runner ended with status {status} and left neither a result nor an error",
-            code=code,
-            retryable=True,
-        )
-
-    def _claim(self, plan: Plan, target: CacheTarget | None, bundle: str) -> tuple[Request, bytes]:
-        """Write the request under a prefix of this attempt alone; the request and its bytes."""
-        while True:
-            request = self._request(plan, target, bundle)
-            data = documents.dump(request)
-            try:
-                self._store.put(
-                    self._attempt.prefix + "request.json", data, create=True, tags=self._tags("runs")
-                )
-            except ObjectExists:
-                self._attempt = replace(self._attempt, try_number=self._next_number())
-                continue
-            finally:
-                self.record_uri = self._store.uri(self._attempt.prefix.rstrip("/")) + "/"
-            record = InputsRecord(plan.step, plan.args, plan.kwargs, plan.key.record if plan.key else {})
-            self._store.put(
-                self._attempt.prefix + "inputs.json", documents.dump(record), tags=self._tags("runs")
-            )
-            return request, data
-
-    def _next_number(self) -> int:
-        """A number above all that have a record: a repetition within the try, or a run of the same name."""
-        lead = self._attempt.prefix.rstrip("/").rpartition("/")[0] + "/"
-        numbers = (info.key.removeprefix(lead).partition("/")[0] for info in self._store.list(lead))
-        return max((int(number) for number in numbers if number.isdigit()), default=0) + 1
-
-    def _request(self, plan: Plan, target: CacheTarget | None, bundle: str) -> Request:
+    def _request(self, attempt: Attempt, plan: Plan, target: CacheTarget | None, bundle: str) -> Request:
         step = self._step
         return Request(
-            attempt=self._attempt,
+            attempt=attempt,
             step=plan.step,
             code=replace(plan.code, bundle=bundle),
             store=self._settings.store,
@@ -316,8 +260,15 @@ class Execution:
             environment=step.environment,
             cache=target,
             inline_limit=self._settings.inline_limit,
-            created=_now(),
+            created=now(),
+            secrets=step.secrets,
         )
+
+    def _done(self, done: Done) -> Finished:
+        target = done.request.cache
+        if done.replace_entry and target is not None:
+            self._replace_entry(target, done.result)
+        return self._finished(done.request.step, done.result, done.reason, done)
 
     def _replace_entry(self, target: CacheTarget, result: Result) -> None:
         entry = CacheEntry(
@@ -327,7 +278,7 @@ class Execution:
             xcoms=result.xcoms,
             record=target.record,
             source=result.attempt.prefix,
-            created=_now(),
+            created=now(),
             nonce=secrets.token_hex(16),
             seconds=time.monotonic() - self._started,
         )
@@ -337,16 +288,16 @@ class Execution:
             self._log.warning("the result was not cached: %s", problem)
 
     def _tags(self, kind: str) -> dict[str, str]:
-        return {"stepbridge:class": kind, "stepbridge:dag": self._attempt.dag_id}
+        return {"stepbridge:class": kind, "stepbridge:dag": self._first.dag_id}
 
     # end ---------------------------------------------------------------------------------------------
 
-    def _finished(self, plan: Plan, result: Result, reason: str) -> Finished:
+    def _finished(self, step: str, result: Result, reason: str, done: Done | None = None) -> Finished:
         load = self._load if self._step.xcom == "value" else None
         pushed = {key: xcom.view(value, load) for key, value in result.xcoms.items()}
         if self._operator.do_xcom_push:
             pushed[DETAILS] = xcom.details(
-                step=plan.step,
+                step=step,
                 outputs={"return_value": result.output, **result.xcoms},
                 cache=result.cache,
                 key=result.key,
@@ -354,6 +305,7 @@ class Execution:
                 run=self.record_uri,
                 source=result.source,
                 seconds=time.monotonic() - self._started,
+                done=done,
             )
         return Finished(xcom.view(result.output, load), pushed)
 
@@ -379,7 +331,3 @@ def attempt_of(operator: Any, context: Mapping[str, Any]) -> Attempt:
     ti = context["ti"]
     index = ti.map_index if ti.map_index is not None else -1
     return Attempt(ti.dag_id, ti.run_id, operator.task_id, index, max(1, ti.try_number or 1))
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="microseconds")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from stepbridge.failures import StepbridgeError
@@ -11,7 +10,8 @@ from stepbridge_airflow import outcomes
 from stepbridge_airflow.options import StepOptions
 
 if TYPE_CHECKING:
-    from stepbridge_airflow.execution import Execution
+    from stepbridge_airflow.execution import Execution, Finished
+    from stepbridge_airflow.pod_spec import PodParts
 
 
 class StepMixin:
@@ -30,12 +30,22 @@ class StepMixin:
 
     def execute(self, context: Any) -> Any:
         """Take an equal run's result or run the step, push what it pushed, and give what old readers know."""
+        return self._carry_out(context, lambda execution: execution.run())
+
+    def trigger_reentry(self, context: Any, event: Mapping[str, Any]) -> Any:
+        """Go on after a deferral, until there is a result."""
+        execution = self._execution
+        if execution is not None and execution.pods is not None and execution.pods.inside:
+            return _pod_operator(self).trigger_reentry(context, event)
+        return self._carry_out(context, lambda execution: execution.resume(event))
+
+    def _carry_out(self, context: Any, act: Callable[[Execution], Finished]) -> Any:
         from stepbridge_airflow.execution import Execution
 
-        execution = Execution(self, context)
+        execution = Execution(self, context, _pod_operator(self))
         self._execution = execution
         try:
-            finished = execution.run()
+            finished = act(execution)
         except StepbridgeError as error:
             raise outcomes.exception_for(error) from error
         finally:
@@ -55,24 +65,32 @@ class StepMixin:
             return
         _pod_operator(self).on_kill()
 
-    @contextlib.contextmanager
-    def _no_sidecar(self) -> Iterator[None]:
-        """Hide ``do_xcom_push`` from KubernetesPodOperator, for which it means a second container."""
-        wanted, self.do_xcom_push = self.do_xcom_push, False
-        try:
-            yield
-        finally:
-            self.do_xcom_push = wanted
+    def step_parts(self) -> PodParts:
+        """What the step says of its pod, with placeholders for what only a run knows."""
+        from stepbridge_airflow import config, pod_parts
+
+        execution = self._execution
+        if execution is not None and execution.pods is not None:
+            return execution.pods.parts()
+        return pod_parts.parts_of(
+            self,
+            config.read(store=self.step.store),
+            uri="<uri of request.json>",
+            digest="<sha256 of request.json>",
+            step_id=self.step.step_id or f"{_dag_id(self)}.{_task_id(self)}",
+            variables=self.step.variables,
+            secret="<secret of the run>" if self.step.variables or self.step.connections else "",
+        )
 
     def build_pod_request_obj(self, context: Any = None, **kwargs: Any) -> Any:
-        """The pod, without a sidecar for XCom."""
-        with self._no_sidecar():
-            return _pod_operator(self).build_pod_request_obj(context, **kwargs)
+        """The step's pod: arguments, template and step merged deeply, without a sidecar for XCom."""
+        from stepbridge_airflow import pod_spec
 
-    def trigger_reentry(self, context: Any, event: Mapping[str, Any]) -> Any:
-        """Go on after a deferral, without a sidecar for XCom."""
-        with self._no_sidecar():
-            return _pod_operator(self).trigger_reentry(context, event)
+        pod = _pod_operator(pod_spec.shaped(self, self.step_parts())).build_pod_request_obj(context, **kwargs)
+        execution = self._execution
+        if execution is not None and execution.pods is not None:
+            execution.pods.prepare(pod)
+        return pod
 
     def is_istio_enabled(self, pod: Any) -> bool:  # noqa: ARG002 - KubernetesPodOperator's signature
         """True: the end of the step's own container is the end of the step, whatever else was injected."""
@@ -86,3 +104,11 @@ def _pod_operator(operator: StepMixin) -> Any:
 
 def _log(operator: Any) -> Any:
     return operator.log
+
+
+def _dag_id(operator: Any) -> str:
+    return str(operator.dag_id)
+
+
+def _task_id(operator: Any) -> str:
+    return str(operator.task_id)

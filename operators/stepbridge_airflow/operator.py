@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from datetime import timedelta
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import ClassVar
 
 from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
 
-from stepbridge.failures import OperatorProblem
-from stepbridge.resources import Resources
-from stepbridge.secrets import Secret
-from stepbridge_airflow import arguments, options
-from stepbridge_airflow.compat import BaseOperatorLink
-from stepbridge_airflow.links import StepRunLink
-from stepbridge_airflow.mixin import StepMixin
-from stepbridge_airflow.options import StepOptions
-from stepbridge_airflow.types import check_types
+from stepbridge_airflow import declaring
 
 
-class StepOperator(StepMixin, KubernetesPodOperator):
+class StepOperator(declaring.StepBase, KubernetesPodOperator):
     """Run a Python function as a step: in its own process or pod, typed, and cached if asked.
 
     Takes what PythonOperator takes, what KubernetesPodOperator takes except ``cmds`` and ``arguments``, and:
@@ -45,123 +36,24 @@ class StepOperator(StepMixin, KubernetesPodOperator):
     :param backend: ``local``, or None for the configured one.
     :param store: root URI of another store than the configured one.
     :param timeout: how long the function may run.
+    :param budgets: how long each part of a pod's life may take; ``budgets.run`` is the same as ``timeout``.
+    :param placement: on which nodes a pod may run.
     :param infra_retries: how often a run that the infrastructure broke is repeated within the attempt.
+    :param on_oom: repeat a run that was out of memory with a higher limit.
     :param xcom: ``auto`` (small values as they are, others by URI) or ``value`` (always the loaded object).
     :param secrets: :class:`stepbridge.Secret` references; KubernetesPodOperator's own are taken too.
     :param step_id: the name under which results are cached; None for ``dag_id.task_id``.
     :param environment: environment variables that are part of the step and of its cache key; no secrets.
+    :param python: the interpreter, in the image or of the local backend; None for the configured one.
+    :param schedule_timeout_seconds: KubernetesPodOperator's name for ``budgets.schedule``.
+    :param startup_timeout_seconds: KubernetesPodOperator's name for ``budgets.pull``.
+    :param startup_check_interval_seconds: how often a starting pod is looked at.
+    :param poll_interval: seconds between two looks of the trigger, where deferrable.
+    :param log_events_on_failure: log the events of a pod that failed.
+    :param log_pod_spec_on_failure: log the pod as well, with the values of its environment.
     """
 
-    template_fields: Sequence[str] = (
-        "templates_dict",
-        "op_args",
-        "op_kwargs",
-        *(name for name in KubernetesPodOperator.template_fields if name not in options.OWNED),
+    template_fields: Sequence[str] = declaring.template_fields(KubernetesPodOperator)
+    template_fields_renderers: ClassVar[dict[str, str]] = declaring.template_fields_renderers(
+        KubernetesPodOperator
     )
-    template_fields_renderers: ClassVar[dict[str, str]] = {
-        **KubernetesPodOperator.template_fields_renderers,
-        "templates_dict": "json",
-        "op_args": "py",
-        "op_kwargs": "py",
-    }
-    shallow_copy_attrs: Sequence[str] = ("python_callable", "op_kwargs")
-    operator_extra_links: Collection[BaseOperatorLink] = (StepRunLink(),)
-    ui_color = "#e3eefa"
-
-    def __init__(
-        self,
-        *,
-        python_callable: Callable[..., Any],
-        op_args: Collection[Any] | None = None,
-        op_kwargs: Mapping[str, Any] | None = None,
-        templates_dict: dict[str, Any] | None = None,
-        templates_exts: Sequence[str] | None = None,
-        show_return_value_in_logs: bool = True,
-        resources: Resources | None = None,
-        step_resources: Resources | None = None,
-        cache: options.Cache = "off",
-        cache_version: str = "",
-        ignore: Sequence[str] = (),
-        max_age: timedelta | None = None,
-        salt: str = "",
-        context_keys: Sequence[str] | None = None,
-        variables: Sequence[str] = (),
-        connections: Sequence[str] = (),
-        files: Sequence[str] = (),
-        roots: Sequence[str] = (),
-        code: options.CodeSource = "ship",
-        backend: options.BackendName | None = None,
-        store: str | None = None,
-        timeout: timedelta | None = None,
-        infra_retries: int = 0,
-        xcom: options.XComForm = "auto",
-        secrets: Sequence[Any] = (),
-        step_id: str | None = None,
-        environment: Mapping[str, str] | None = None,
-        do_xcom_push: bool = True,
-        **kwargs: Any,
-    ) -> None:
-        place = f"task {kwargs.get('task_id')!r}"
-        if not callable(python_callable):
-            raise OperatorProblem(
-                "SB502", f"python_callable={python_callable!r} is not callable", place=place
-            )
-        place = f"{place}, {arguments.place_of(python_callable)}"
-        options.refuse_owned(kwargs, place=place)
-        mapped_later = bool(kwargs.get("_airflow_mapped_validation_only"))
-        pod_secrets = [one for one in secrets or () if not isinstance(one, Secret)]
-        owned: dict[str, Any] = dict.fromkeys(options.OWNED)
-        super().__init__(do_xcom_push=do_xcom_push, secrets=pod_secrets or None, **{**kwargs, **owned})
-        lists = {
-            name: options.names(given, name=name, place=place)
-            for name, given in (
-                ("ignore", ignore),
-                ("variables", variables),
-                ("connections", connections),
-                ("files", files),
-                ("roots", roots),
-            )
-        }
-        self.python_callable = python_callable
-        self.op_args = op_args or ()
-        self.op_kwargs = op_kwargs or {}
-        self.templates_dict = templates_dict
-        if templates_exts:
-            self.template_ext = templates_exts
-        self.show_return_value_in_logs = show_return_value_in_logs
-        self.step = StepOptions(
-            resources=resources or step_resources or Resources(),
-            cache=cache,
-            cache_version=cache_version,
-            max_age=max_age,
-            salt=salt,
-            context_keys=None
-            if context_keys is None
-            else options.names(context_keys, name="context_keys", place=place),
-            code=code,
-            backend=backend,
-            store=store,
-            timeout=timeout,
-            infra_retries=infra_retries,
-            xcom=xcom,
-            secrets=tuple(one for one in secrets or () if isinstance(one, Secret)),
-            step_id=step_id or "",
-            environment=dict(environment or {}),
-            **lists,
-        )
-        options.check(self.step, place=place)
-        arguments.check(python_callable, self.op_args, self.op_kwargs, place=place, complete=not mapped_later)
-        check_types(python_callable, self.op_args, self.op_kwargs, place=place)
-
-    def execute(self, context: Any) -> Any:
-        """Run the step; stands here because Airflow wraps only what an operator's own class defines."""
-        return StepMixin.execute(self, context)
-
-    @classmethod
-    def partial(cls, *, resources: Resources | None = None, **kwargs: Any) -> Any:
-        """Airflow's ``partial``; ``resources`` goes by another name there, for Airflow has its own."""
-        place = f"task {kwargs.get('task_id')!r}"
-        options.refuse_owned(kwargs, place=place)
-        if resources is not None:
-            kwargs["step_resources"] = resources
-        return super().partial(**kwargs)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, Literal, get_args
 
 from stepbridge.failures import OperatorProblem
 from stepbridge.resources import Resources
 from stepbridge.secrets import Secret
+from stepbridge_airflow.budgets import Budgets
+from stepbridge_airflow.escalation import Escalate
+from stepbridge_airflow.placement import Placement
 
 Cache = Literal["off", "auto", "refresh"]
 CodeSource = Literal["ship", "image"]
@@ -17,6 +20,12 @@ XComForm = Literal["auto", "value"]
 BackendName = Literal["local", "pod"]
 OWNED = ("cmds", "arguments")
 """Arguments of KubernetesPodOperator that say what runs in the pod: the step says that."""
+DEAD = {
+    "is_delete_operator_pod": "use on_finish_action='delete_pod', 'keep_pod' or 'delete_succeeded_pod'",
+    "progress_callback": "leave it out; callbacks=... takes a KubernetesPodOperatorCallback",
+    "xcom_sidecar_container_security_context": "leave it out; container_security_context is the step's own",
+}
+"""Arguments of KubernetesPodOperator that have no effect, there or on a step, and what to do instead."""
 
 
 @dataclass(frozen=True)
@@ -43,13 +52,17 @@ class StepOptions:
     secrets: tuple[Secret, ...] = ()
     step_id: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
+    budgets: Budgets = field(default_factory=Budgets)
+    placement: Placement = field(default_factory=Placement)
+    on_oom: Escalate | None = None
+    python: str = ""
 
 
 def check(options: StepOptions, *, place: str) -> None:
     """Refuse what cannot work, before anything runs.
 
-    :raises OperatorProblem: SB502 for a value that is none of the allowed ones; SB507 for a backend that this
-        version does not have; SB601 for a cache rule that nothing would use.
+    :raises OperatorProblem: SB502 for a value that is none of the allowed ones; SB601 for a cache rule that
+        nothing would use.
     """
     for name, value, allowed in (
         ("cache", options.cache, get_args(Cache)),
@@ -67,12 +80,18 @@ def check(options: StepOptions, *, place: str) -> None:
         ("max_age", options.max_age, (timedelta, type(None))),
         ("infra_retries", options.infra_retries, int),
         ("environment", options.environment, Mapping),
+        ("budgets", options.budgets, Budgets),
+        ("placement", options.placement, Placement),
+        ("on_oom", options.on_oom, (Escalate, type(None))),
+        ("python", options.python, str),
     ):
         if not isinstance(given, kind):
             raise _invalid(name, given, f"it takes {_named(kind)}", place)
     _check_times(options, place)
     _check_texts(options, place)
-    check_backend(options.backend, place=place)
+    options.budgets.check(place=place)
+    if options.on_oom is not None:
+        options.on_oom.check(place=place)
 
 
 def _check_times(options: StepOptions, place: str) -> None:
@@ -93,20 +112,6 @@ def _check_texts(options: StepOptions, place: str) -> None:
             raise _invalid("environment", {key: value}, "names and values are text", place)
 
 
-def check_backend(backend: str | None, *, place: str) -> None:
-    """Refuse a backend that this version does not have.
-
-    :raises OperatorProblem: SB507.
-    """
-    if backend not in (None, "local"):
-        raise OperatorProblem(
-            "SB507",
-            f"backend {backend!r} is not in this version",
-            place=place,
-            hint="use backend='local', which runs the same request on the worker",
-        )
-
-
 def names(given: Sequence[str] | None, *, name: str, place: str) -> tuple[str, ...]:
     """A list of names as a tuple; a single text is refused, for it would be taken letter by letter."""
     if given is None:
@@ -116,11 +121,65 @@ def names(given: Sequence[str] | None, *, name: str, place: str) -> tuple[str, .
     return tuple(given)
 
 
-def refuse_owned(given: Mapping[str, Any], *, place: str) -> None:
-    """Refuse the arguments that stepbridge sets itself.
+def budgets_of(
+    given: Budgets | None,
+    *,
+    timeout: timedelta | None,
+    schedule_timeout_seconds: float | None,
+    startup_timeout_seconds: float | None,
+    place: str,
+) -> Budgets:
+    """The budgets with what older arguments say of the same times.
 
-    :raises OperatorProblem: SB501.
+    :param timeout: the same as ``run``.
+    :param schedule_timeout_seconds: KubernetesPodOperator's name for ``schedule``.
+    :param startup_timeout_seconds: KubernetesPodOperator's name for the time from there, of which images take
+        the most: ``pull``. ``start`` keeps its own.
+    :raises OperatorProblem: SB502 where two arguments say different things of one time.
     """
+    budgets = Budgets() if given is None else given
+    if not isinstance(budgets, Budgets):
+        raise _invalid("budgets", budgets, "it takes Budgets", place)
+    run = _one_time("timeout", timeout, "run", budgets.run, place)
+    schedule = _seconds("schedule_timeout_seconds", schedule_timeout_seconds, place)
+    pull = _seconds("startup_timeout_seconds", startup_timeout_seconds, place)
+    return replace(
+        budgets,
+        run=run,
+        schedule=_one_time("schedule_timeout_seconds", schedule, "schedule", budgets.schedule, place),
+        pull=_one_time("startup_timeout_seconds", pull, "pull", budgets.pull, place),
+    )
+
+
+def _seconds(name: str, value: float | None, place: str) -> timedelta | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+        raise _invalid(name, value, "write seconds above zero", place)
+    return timedelta(seconds=value)
+
+
+def _one_time(
+    name: str, value: timedelta | None, budget: str, other: timedelta | None, place: str
+) -> timedelta | None:
+    if value is not None and other is not None and value != other:
+        raise OperatorProblem(
+            "SB502",
+            f"{name} says {value} and budgets.{budget} says {other}, and both are one time",
+            place=place,
+            hint=f"leave {name} out",
+        )
+    return other if value is None else value
+
+
+def refuse_owned(given: Mapping[str, Any], *, place: str) -> None:
+    """Refuse the arguments that stepbridge sets itself, and those that do nothing.
+
+    :raises OperatorProblem: SB501 for the first, SB502 for the second.
+    """
+    for name, hint in DEAD.items():
+        if given.get(name) is not None:
+            raise OperatorProblem("SB502", f"{name!r} has no effect on a step", place=place, hint=hint)
     for name in OWNED:
         if given.get(name):
             raise OperatorProblem(

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from stepbridge.cache.key import Key, build_key
 from stepbridge.contract import CodeRef, ContextData, Inline, Pull, Value
-from stepbridge.facade.variables import ASKED
 from stepbridge.failures import OperatorProblem
 from stepbridge.interface import Interface
-from stepbridge_airflow import arguments, bindings, compat, context, options
+from stepbridge_airflow import arguments, bindings, compat, context, environment, options
 from stepbridge_airflow.config import Settings
 from stepbridge_airflow.inputs import Encoder, content_of_paths
 
@@ -26,7 +25,8 @@ class Plan:
     """All of a run that does not depend on the attempt.
 
     :param slice: what is shipped; None for ``code="image"``.
-    :param environment: ``AIRFLOW_VAR_*`` and ``AIRFLOW_CONN_*`` for the step's process; never written down.
+    :param variables: names of the Variables that the step may read, :param connections: and of connections.
+    :param values: ``AIRFLOW_VAR_*`` and ``AIRFLOW_CONN_*`` for the step's process; never written down.
     :param key: None where the cache is off.
     """
 
@@ -38,7 +38,9 @@ class Plan:
     context: ContextData | None
     slice: Slice | None
     code: CodeRef
-    environment: Mapping[str, str] = field(repr=False)
+    variables: tuple[str, ...]
+    connections: tuple[str, ...]
+    values: Mapping[str, str] = field(repr=False)
     key: Key | None
 
 
@@ -77,7 +79,9 @@ class Planner:
         for place in found.reads.outside if found and self._cached else ():
             self._operator.log.warning("the cache key does not see all that the step reads: %s", place)
         data = self._context(found, given, names)
-        variables = self._variables(found)
+        variable_names = self._variable_names(found)
+        variables = environment.variables_of(variable_names)
+        connections = self._connection_names(found)
         captured = {
             name: self._encoder.plain(value, place=f"captured {name!r}")
             for name, value in (found.captured if found else {}).items()
@@ -93,11 +97,9 @@ class Planner:
             context=data,
             slice=found,
             code=self._code(found, captured),
-            environment={
-                ASKED: ",".join(self._variable_names(found)),
-                **{f"AIRFLOW_VAR_{name.upper()}": text for name, text in variables.items()},
-                **self._connections(found),
-            },
+            variables=tuple(variable_names),
+            connections=tuple(connections),
+            values=environment.values_of(variables, connections),
             key=self._key(step, interface, found, {**named, **_prefixed(captured)}, data, variables),
         )
 
@@ -252,16 +254,11 @@ class Planner:
 
     # variables and connections -----------------------------------------------------------------------
 
-    def _variables(self, found: Slice | None) -> dict[str, str]:
-        texts = {name: compat.variable(name) for name in self._variable_names(found)}
-        return {name: str(text) for name, text in texts.items() if text is not compat.MISSING}
-
     def _variable_names(self, found: Slice | None) -> list[str]:
         return sorted({*self._step.variables, *(found.reads.variables if found else ())})
 
-    def _connections(self, found: Slice | None) -> dict[str, str]:
-        names = set(self._step.connections) | set(found.reads.connections if found else ())
-        return {f"AIRFLOW_CONN_{name.upper()}": compat.connection_uri(name) for name in sorted(names)}
+    def _connection_names(self, found: Slice | None) -> list[str]:
+        return sorted({*self._step.connections, *(found.reads.connections if found else ())})
 
     # the key -----------------------------------------------------------------------------------------
 

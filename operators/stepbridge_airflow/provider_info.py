@@ -41,9 +41,38 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "where an endpoint is given.",
         example="true",
     ),
-    "backend": _option("Where a step runs unless it says otherwise: local.", default="local"),
+    "backend": _option(
+        "Where a step runs unless it says otherwise: pod, local, or empty, which means pod where image or "
+        "namespace is set here, else local.",
+        example="pod",
+    ),
     "image": _option("Container image of steps that name none.", example="registry/train:3"),
     "namespace": _option("Kubernetes namespace of steps that name none.", example="airflow"),
+    "service_account": _option("Service account of step pods that name none.", example="steps"),
+    "pod_python": _option("Interpreter inside the image.", default="python"),
+    "run_limit": _option(
+        "Seconds after which a step's run ends where neither the step nor the task has a time limit.",
+        kind="float",
+        default="86400",
+    ),
+    "repeat_delay": _option(
+        "Seconds before the first repetition by infra_retries; doubled each time, at most two minutes.",
+        kind="float",
+        default="5",
+    ),
+    "api_patience": _option(
+        "Seconds without an answer of the cluster's API server after which a step in a pod is given up.",
+        kind="float",
+        default="300",
+    ),
+    "accelerators": _option(
+        "TOML file with more GPU models, or other labels of known ones; see docs/pods.md.",
+        example="/opt/airflow/config/accelerators.toml",
+    ),
+    "gpu_labels": _option(
+        "Which kinds of node labels tell GPU models: karpenter, nvidia, eks, gke; empty: any of them.",
+        example="karpenter",
+    ),
     "inline_limit": _option(
         "Bytes of JSON up to which a value stays inside result and XCom; larger ones become artifacts.",
         kind="integer",

@@ -7,6 +7,7 @@ from typing import Any
 
 from stepbridge.artifact import Artifact
 from stepbridge.contract import Fields, Items, Stored, Value
+from stepbridge_airflow.work import Done
 
 SHOWN = 20
 """How many artifacts of one result the details list."""
@@ -57,12 +58,14 @@ def details(
     run: str,
     source: str,
     seconds: float,
+    done: Done | None = None,
 ) -> dict[str, Any]:
     """What people and links want to know of a run; plain JSON without anything secret.
 
     :param run: URI of the attempt's record.
     :param source: run prefix of the attempt that did the work, for a hit.
-    :param seconds: from the start of the task to its result.
+    :param seconds: from the start of the task to its result; after a deferral, of its last part.
+    :param done: how it ran; None for a hit.
     """
     found = {at: one for place, value in outputs.items() for at, one in artifacts(value, place).items()}
     listed = {
@@ -86,4 +89,21 @@ def details(
         "seconds": round(seconds, 3),
         "artifacts": listed,
         "more_artifacts": max(0, len(found) - SHOWN),
+        **_ran(done),
     }
+
+
+def _ran(done: Done | None) -> dict[str, Any]:
+    """The pod, and what went wrong before it went right."""
+    if done is None or not (done.pod or done.earlier):
+        return {}
+    said: dict[str, Any] = {"pod": done.pod, "namespace": done.namespace}
+    if done.earlier:
+        said["earlier"] = [
+            {"kind": one.kind, "code": one.code, "message": one.message, "pod": one.pod}
+            for one in done.earlier
+        ]
+    if done.memory:
+        said["memory"] = done.memory
+        said["suggestion"] = f"Resources(memory={done.memory!r})"
+    return said

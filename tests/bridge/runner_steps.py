@@ -300,3 +300,46 @@ def frame() -> object:
     import pandas as pd
 
     return pd.DataFrame({"n": [1, 2, 3]})
+
+
+def shows_secrets(variable: str, file: str, password: str):
+    print(f"{variable} is {os.environ[variable]}")
+    print(Path(file).read_text())
+    print(os.environ["AIRFLOW_CONN_DB"], repr(password))
+    print("split: ", end="", flush=True)
+    for character in os.environ[variable]:
+        sys.stdout.write(character)
+        sys.stdout.flush()
+    print()
+    raise ValueError(f"could not log in with {os.environ[variable]} or {password}")
+
+
+def raises_many(variable: str, times: int):
+    raise ValueError(os.environ[variable] * times)
+
+
+def prints_slowly(variable: str):
+    value = os.environ[variable]
+    print(f"going on with {value[:-2]}", end="", flush=True)
+    time.sleep(0.2)
+    print(value[-2:], end="", flush=True)
+    print(f"done with {value}")
+
+
+def pushes_file(path: File) -> File:
+    print("something for the log")
+    Path("made.txt").write_text(Path(path).read_text() + " made new")
+    return File("made.txt")
+
+
+def secret_values(variables: list[str], files: list[str]):
+    for path in files:
+        assert Path(path).stat().st_mode & 0o777 == 0o600
+    return [len(os.environ[name]) for name in variables] + [len(Path(path).read_bytes()) for path in files]
+
+
+def writes(pieces: list[str]):
+    for piece in pieces:
+        sys.stdout.write(piece)
+        sys.stdout.flush()
+        time.sleep(0.05)

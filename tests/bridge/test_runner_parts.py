@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -12,9 +15,9 @@ from hypothesis import strategies as st
 from stepbridge.contract import Attempt
 from stepbridge.failures import CODES, RunProblem, StoreProblem
 from stepbridge.runner import report
-from stepbridge.runner.attempt import attempt_of
-from stepbridge.runner.preflight import check_gpus
+from stepbridge.runner.preflight import Settings, check_gpus
 from stepbridge.runner.processes import Ended
+from stepbridge.runner.redact import Redactor
 from stepbridge.runner.usage import MemoryWatch
 from stepbridge.runner.workspace import Failure
 
@@ -41,7 +44,7 @@ def test_gpus_that_are_there(tmp_path: Path) -> None:
     check_gpus(2, tool(tmp_path / "bin", LISTING))
     check_gpus(2, tool(tmp_path / "bin", SLICES))
     check_gpus(1, {**tool(tmp_path / "bin", LISTING), "NVIDIA_VISIBLE_DEVICES": "void"})
-    check_gpus(0, {"PATH": ""}, tmp_path)
+    check_gpus(0, {"PATH": ""}, Settings(devices=tmp_path))
 
 
 def test_gpus_that_are_not_there(tmp_path: Path) -> None:
@@ -52,18 +55,100 @@ def test_gpus_that_are_not_there(tmp_path: Path) -> None:
         {**tool(tmp_path / "hidden", LISTING * 2), "CUDA_VISIBLE_DEVICES": "-1"},
     ):
         with pytest.raises(RunProblem, match="SB407"):
-            check_gpus(3, environ)
+            check_gpus(3, environ, Settings(patience=0))
     broken = tool(tmp_path / "broken", "the driver is not loaded", 9)
     with pytest.raises(RunProblem, match=r"driver is not loaded.*NVIDIA_VISIBLE_DEVICES='all'"):
-        check_gpus(1, {**broken, "NVIDIA_VISIBLE_DEVICES": "all"})
+        check_gpus(1, {**broken, "NVIDIA_VISIBLE_DEVICES": "all"}, Settings(patience=0))
 
 
 def test_gpus_by_device_files(tmp_path: Path) -> None:
     for name in ("nvidia0", "nvidia1", "nvidiactl", "nvidia-uvm"):
         (tmp_path / name).touch()
-    check_gpus(2, {"PATH": ""}, tmp_path)
+    check_gpus(2, {"PATH": ""}, Settings(devices=tmp_path))
     with pytest.raises(RunProblem, match=r"3 GPU.s. asked for, 2 there"):
-        check_gpus(3, {"PATH": ""}, tmp_path)
+        check_gpus(3, {"PATH": ""}, Settings(devices=tmp_path, patience=0))
+
+
+def test_gpu_driver_that_gets_ready_while_it_is_waited_for(tmp_path: Path) -> None:
+    environ = tool(tmp_path / "bin", "Failed to initialize NVML: Driver/library version mismatch", 18)
+    listing, script = tmp_path / "bin/listing", tmp_path / "bin/nvidia-smi"
+    script.write_text(
+        f"#!/bin/sh\nif [ -e {listing}.asked ]; then /bin/cat {listing}.ready; exit 0; fi\n"
+        f": > {listing}.asked\n/bin/cat {listing}\nexit 18\n"
+    )
+    Path(f"{listing}.ready").write_text(LISTING)
+    with pytest.raises(RunProblem, match="after 0 s") as caught:
+        check_gpus(2, environ, Settings(patience=0))
+    assert "ended with 18: Failed to initialize NVML: Driver/library version mismatch" in str(caught.value)
+    Path(f"{listing}.asked").unlink()
+    check_gpus(2, environ, Settings(patience=10))
+
+
+def test_gpu_tool_that_hangs_is_killed_with_all_it_started(tmp_path: Path) -> None:
+    environ = tool(tmp_path / "bin", LISTING)
+    script = tmp_path / "bin/nvidia-smi"
+    script.write_text(f"#!/bin/sh\n/bin/sleep 300 &\necho $$ $! > {tmp_path}/pids\n/bin/sleep 300\n")
+    began = time.monotonic()
+    with pytest.raises(RunProblem, match="nvidia-smi did not answer within 1 s"):
+        check_gpus(1, environ, Settings(patience=0, answer=1.0))
+    assert time.monotonic() - began < 5
+    deadline = time.monotonic() + 5
+    while any(running(int(pid)) for pid in (tmp_path / "pids").read_text().split()):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def running(pid: int) -> bool:
+    stat = Path(f"/proc/{pid}/stat")
+    try:
+        return stat.read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+CUDA = """
+int cuInit(unsigned flags) { (void)flags; %s }
+int cuDeviceGetCount(int *count) { *count = %d; return 0; }
+int cuGetErrorName(int status, const char **name) { (void)status; *name = "CUDA_ERROR_OF_TEST"; return 0; }
+"""
+
+
+def with_cuda(directory: Path, init: str, count: int, listing: str = LISTING) -> dict[str, str]:
+    """An environment with ``nvidia-smi`` and a ``libcuda.so.1`` made for the test."""
+    environ = tool(directory, listing)
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if not compiler:
+        pytest.skip("no C compiler to make a libcuda with")
+    source = directory / "cuda.c"
+    source.write_text(CUDA % (init, count))
+    library = directory / "libcuda.so.1"
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", str(library), str(source)], check=True)
+    return {**environ, "LD_LIBRARY_PATH": str(directory)}
+
+
+def test_gpus_that_cuda_cannot_use(tmp_path: Path) -> None:
+    impatient = Settings(patience=0, answer=2.0)
+    check_gpus(2, with_cuda(tmp_path / "good", "return 0;", 2), impatient)
+    check_gpus(2, with_cuda(tmp_path / "slices", "return 0;", 1, SLICES), impatient)
+    check_gpus(2, with_cuda(tmp_path / "stub", "return 34;", 0), impatient)
+    for name, init, count, said in (
+        ("few", "return 0;", 1, "2 GPU.s. asked for, 1 there .*CUDA counts 1"),
+        ("none", "return 0;", 0, "0 there .*CUDA counts 0"),
+        ("error", "return 803;", 2, "CUDA failed 803 CUDA_ERROR_OF_TEST"),
+        ("crash", "__builtin_trap();", 2, "CUDA crashed with signal"),
+        ("hang", "for (;;) { }", 2, "CUDA did not answer within 2 s"),
+    ):
+        with pytest.raises(RunProblem, match=said):
+            check_gpus(2, with_cuda(tmp_path / name, init, count), impatient)
+
+
+def test_gpu_check_by_variables(tmp_path: Path) -> None:
+    assert Settings.of({}) == Settings(check=True, patience=60.0)
+    assert Settings.of({"STEPBRIDGE_GPU_PATIENCE": "2.5"}).patience == 2.5
+    check_gpus(64, {"PATH": "", "STEPBRIDGE_GPU_CHECK": "off"})
+    for wrong in ({"STEPBRIDGE_GPU_CHECK": "no"}, {"STEPBRIDGE_GPU_PATIENCE": "long"}):
+        with pytest.raises(RunProblem, match="SB502"):
+            check_gpus(1, {"PATH": "", **wrong})
 
 
 @pytest.mark.parametrize(
@@ -108,18 +193,24 @@ names = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]
 @given(names, names, names, st.integers(-1, 10_000), st.integers(0, 100))
 def test_attempt_of_its_own_uri(dag: str, run: str, task: str, index: int, number: int) -> None:
     attempt = Attempt(dag, run, task, index, number)
-    root, key, found = attempt_of(f"s3://bucket/runs/a/b/c/{attempt.prefix}request.json")
-    assert root == "s3://bucket/runs/a/b/c"
-    assert key == attempt.prefix + "request.json"
-    assert found == attempt
+    assert attempt.request_key == attempt.prefix + "request.json"
+    assert Attempt.of_uri(f"s3://bucket/runs/a/b/c/{attempt.request_key}") == attempt
 
 
 @pytest.mark.parametrize(
-    "uri", ["", "s3://b/request.json", "s3://b/runs/d/r/t/-1/request.json", "runs/d/r/t/0/1/x"]
+    "uri",
+    [
+        "",
+        "s3://b/request.json",
+        "s3://b/runs/d/r/t/-1/request.json",
+        "runs/d/r/t/0/1/x",
+        "s3://b/runs/d=41/r/t/0/1/request.json",
+        "s3://b/runs/d/r/t/00/1/request.json",
+    ],
 )
 def test_other_uris_are_refused(uri: str) -> None:
     with pytest.raises(RunProblem, match="SB401"):
-        attempt_of(uri)
+        Attempt.of_uri(uri)
 
 
 def test_every_kind_has_its_exit_code() -> None:
@@ -137,7 +228,8 @@ def test_failures_of_the_runner_itself() -> None:
     assert (disk.kind, disk.code, disk.retryable) == ("infra", "SB409", True)
     assert report.failure_of(MemoryError()).kind == "oom"
     long = report.failure_of(StoreProblem("SB305", "x" * 10**6))
-    assert len(long.message) < 20_000
+    assert len(report.shown(long, Redactor()).message) < 20_000
     told = Failure("user", "SB402", "E", "m", signal="skip")
     assert report.failure_of(report.StepFailed(told)) is told
+    assert report.shown(told, Redactor()) == told
     assert report.exit_code(told) == report.EXIT_SKIP

@@ -171,12 +171,10 @@ class Lab:
         return dag
 
     def bag(self, path: Path) -> Any:
-        if _version() < (3,):
+        if _version() < (3, 2):
             from airflow.models.dagbag import DagBag
-
-            return DagBag(path, include_examples=False, read_dags_from_db=False)
-        from airflow.dag_processing.dagbag import DagBag
-
+        else:
+            from airflow.dag_processing.dagbag import DagBag
         return DagBag(path)
 
     def import_error(self, source: str) -> str:

@@ -217,12 +217,10 @@ from datetime import datetime, UTC
 import airflow
 try:
     from airflow.dag_processing.dagbag import DagBag
-    bag = DagBag(sys.argv[1])
-    when = "logical_date"
 except ImportError:
     from airflow.models.dagbag import DagBag
-    bag = DagBag(sys.argv[1], include_examples=False, read_dags_from_db=False)
-    when = "execution_date"
+bag = DagBag(sys.argv[1])
+when = "execution_date" if airflow.__version__.startswith("2.") else "logical_date"
 dag, = bag.dags.values()
 
 import stepbridge.store.local as local

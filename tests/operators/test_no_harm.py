@@ -52,6 +52,8 @@ with DAG("DAG_ID", start_date=START, schedule=None):
 
 
 def test_a_path_that_is_not_there_yet_is_no_error(lab: Any, tmp_path: Path) -> None:
+    if lab.version == (3, 1):
+        pytest.skip("Airflow 3.1 itself fails where an argument is a Path of nothing, in PythonOperator too")
     out = tmp_path / "new.txt"
     source = (
         HEAD

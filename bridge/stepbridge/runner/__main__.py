@@ -3,7 +3,8 @@
 ``--store`` takes the fields of ``StoreSettings`` as JSON (root, endpoint, region, path_style, ...) for a
 store that the environment alone does not describe; its root is ignored, the URI says it. The variable
 ``STEPBRIDGE_WORKDIR`` names the directory for temporary files, ``STEPBRIDGE_TERMINATION_LOG`` the file for
-the short failure message.
+the short failure message. ``STEPBRIDGE_GPU_PATIENCE`` gives the seconds that a GPU's driver may need to get
+ready, 60; ``STEPBRIDGE_GPU_CHECK=off`` leaves the check of GPUs out.
 
 Exit status, the same as the ``kind`` in ``error.json``:
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
-import re
 import secrets
 import shutil
 import sys
@@ -29,14 +28,16 @@ from stepbridge.contract import (
 from stepbridge.failures import ObjectExists, RunProblem, StoreProblem
 from stepbridge.leaves import published
 from stepbridge.runner import inputs, linux, preflight, processes, report
+from stepbridge.runner.aside import aside
 from stepbridge.runner.logs import Pump, Shipper, say
 from stepbridge.runner.processes import Ended, Signals
+from stepbridge.runner.redact import Redactor, values_of_environment
+from stepbridge.runner.secret_values import SecretFiles, fetch, given
 from stepbridge.runner.usage import MemoryWatch, Meter
-from stepbridge.runner.workspace import Outcome, Workspace, write
+from stepbridge.runner.workspace import Inputs, Outcome, Workspace, write
 from stepbridge.store import opening
 from stepbridge.store.base import Store
 
-_URI = re.compile(r"^(?P<root>.+)/(?P<key>runs/(?P<parts>[^/]+/[^/]+/[^/]+/-?\d+/\d+)/request\.json)$")
 _SHIP_PATIENCE = 20.0
 _PIPE_PATIENCE = 5.0
 
@@ -58,17 +59,8 @@ def attempt_of(uri: str) -> tuple[str, str, Attempt]:
 
     :raises RunProblem: SB401 for any other URI.
     """
-    found = _URI.match(uri)
-    if found is None:
-        raise RunProblem("SB401", "this is not the URI of a request", place=uri, hint="give .../request.json")
-    dag_id, run_id, task_id, map_index, try_number = found["parts"].split("/")
-    attempt = Attempt(_plain(dag_id), _plain(run_id), _plain(task_id), int(map_index), int(try_number))
-    return found["root"], found["key"], attempt
-
-
-def _plain(segment: str) -> str:
-    raw = re.sub(rb"=([0-9A-F]{2})", lambda m: bytes([int(m[1], 16)]), segment.encode())
-    return raw.decode("utf-8", "surrogateescape")
+    attempt = Attempt.of_uri(uri)
+    return uri.removesuffix("/" + attempt.request_key), attempt.request_key, attempt
 
 
 class Run:
@@ -87,6 +79,8 @@ class Run:
         self._meter = Meter()
         self._pump: Pump | None = None
         self._shipper: Shipper | None = None
+        self._redactor = Redactor(values_of_environment(os.environ))
+        self._files = SecretFiles()
 
     def execute(self) -> int:
         """Run the attempt; the exit status. Nothing of it is left on this machine."""
@@ -100,23 +94,24 @@ class Run:
             return 0
         finally:
             processes.kill_descendants(os.getpid(), reap=True)
+            self._files.clear()
             shutil.rmtree(self._work.root, ignore_errors=True)
 
     def _succeed(self) -> None:
         with self._meter.phase("fetch"):
             store, request = self._open()
+        revealed = self._reveal(request)
         environment = {**os.environ, **request.environment}
         with self._meter.phase("preflight"):
             preflight.check_gpus(request.gpus, environment)
         with self._meter.phase("fetch"):
-            inputs.fetch_code(store, request, self._work)
-            write(self._work.index, inputs.fetch_inputs(store, request, self._work))
+            write(self._work.index, aside(lambda: self._fetch(store, request)))
         with self._meter.phase("run"):
-            outcome = self._run(store, request, environment)
+            outcome = self._run(store, request, {**environment, **revealed})
         with self._meter.phase("publish"):
-            output, xcoms = _publish(store, request.attempt, outcome)
-        self._finish_log()
-        self._put_usage(store, request.attempt)
+            output, xcoms = aside(lambda: _publish(store, request.attempt, outcome))
+        aside(self._finish_log)
+        aside(lambda: self._put_usage(store, request.attempt))
         self._signals.hold()
         self._commit(store, request, output, xcoms)
         if self._shipper is not None:
@@ -127,7 +122,7 @@ class Run:
         settings = self._call.settings or StoreSettings(root)
         first = opening.open_store(dataclasses.replace(settings, root=root))
         self._store = first
-        data = first.get(key)
+        data = aside(lambda: first.get(key))
         found = hashlib.sha256(data).hexdigest()
         if found != self._call.digest:
             raise RunProblem(
@@ -151,10 +146,29 @@ class Run:
         self._store = opening.open_store(request.store)
         return self._store, request
 
+    def _reveal(self, request: Request) -> dict[str, str]:
+        """Bring the step's secrets; the variables that hold some of them. From here on none is shown."""
+        if not request.secrets:
+            return {}
+        with self._meter.phase("secrets"):
+            there = given(request.secrets, os.environ)
+            fetched = aside(lambda: fetch(request.secrets, request.store))
+            known = [_text(data) for data in (*there.values(), *fetched.values())]
+            self._redactor = Redactor([*values_of_environment(os.environ), *known])
+            for secret, data in fetched.items():
+                if secret.file:
+                    self._files.write(secret, data)
+        return {secret.env: data.decode() for secret, data in fetched.items() if secret.env}
+
+    def _fetch(self, store: Store, request: Request) -> Inputs:
+        inputs.fetch_code(store, request, self._work)
+        return inputs.fetch_inputs(store, request, self._work)
+
     def _run(self, store: Store, request: Request, environment: Mapping[str, str]) -> Outcome:
         read_end, write_end = os.pipe()
         prefix = request.attempt.prefix
-        self._pump = Pump(read_end, self._work.log, store.uri(prefix + "log.txt"))
+        where = store.uri(prefix + "log.txt")
+        self._pump = Pump(read_end, self._work.log, where, self._redactor)
         self._shipper = Shipper(store, prefix, self._pump, self._work.log)
         linux.adopt_orphans()
         self._meter.start(request.gpus)
@@ -251,7 +265,7 @@ class Run:
             say(f"usage.json could not be written: {problem}")
 
     def _fail(self, error: BaseException) -> int:
-        failure = report.failure_of(error)
+        failure = report.shown(report.failure_of(error), self._redactor)
         attempt = self._attempt or Attempt("", "", "")
         document = ErrorDocument(
             attempt=attempt,
@@ -310,6 +324,14 @@ def _publish(store: Store, attempt: Attempt, outcome: Outcome) -> tuple[Value, d
 
     done = published(values, publish_all)
     return done[0], dict(zip(outcome.xcoms, done[1:], strict=True))
+
+
+def _text(data: bytes) -> str:
+    """A secret's text; of what is no text nothing can be shown."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return ""
 
 
 def _now() -> str:

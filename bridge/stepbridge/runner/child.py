@@ -26,6 +26,7 @@ from stepbridge.runner.workspace import (
     clipped,
     is_retryable,
     leaf_key,
+    tail,
     write,
 )
 
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
     from stepbridge.facade.context import Context
     from stepbridge.interface import Interface
     from stepbridge.values import Located
-
-_TRACEBACK_LIMIT = 64 * 1024
 
 
 def main(arguments: list[str]) -> int:
@@ -294,7 +293,7 @@ def _failure(error: BaseException, work: Workspace) -> Failure:
             code="SB402",
             type=type(error).__qualname__,
             message=clipped(_text(error) + _left_behind(error, work)),
-            traceback=shown,
+            traceback=tail(shown),
             retryable=not asked,
             signal=asked,
         )
@@ -303,7 +302,7 @@ def _failure(error: BaseException, work: Workspace) -> Failure:
         code=problem.code.id,
         type=type(error).__qualname__,
         message=clipped(problem.describe()),
-        traceback=shown,
+        traceback=tail(shown),
         retryable=is_retryable(problem.kind, problem.code.id),
     )
 
@@ -370,10 +369,9 @@ def _traceback(error: BaseException) -> str:
             seen.add(id(one))
             one.stack[:] = [frame for frame in one.stack if _is_users(frame.filename)]
             chain += [one.__cause__, one.__context__, *(one.exceptions or ())]
-        text = "".join(told.format())
+        return "".join(told.format())
     except Exception as second:  # noqa: BLE001 - formatting calls the user's __str__ and __repr__
         return f"{type(error).__qualname__} (its traceback cannot be shown: {type(second).__name__})\n"
-    return text if len(text) <= _TRACEBACK_LIMIT else "... cut ...\n" + text[-_TRACEBACK_LIMIT:]
 
 
 def _show(text: str) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import select
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from stepbridge.failures import StoreProblem
+from stepbridge.runner.redact import Redactor, Stream
 from stepbridge.store.base import Download, Store, Upload
 
 WHOLE = "log.txt"
@@ -17,7 +19,9 @@ SHOWN = 16 * 1024 * 1024
 _TAIL = 16 * 1024
 _READ = 256 * 1024
 _FIRST_INTERVAL = 3.0
-_LAST_INTERVAL = 30.0
+_LAST_INTERVAL = 10.0
+_IDLE = 0.5
+"""Seconds without output after which the beginning of what may be a secret is not kept back any longer."""
 
 
 def chunk_key(prefix: str, number: int) -> str:
@@ -74,12 +78,16 @@ class Pump(threading.Thread):
 
     :param source: the read end of the child's pipe; closed at the end.
     :param where: the whole log's URI, for the notice that the rest is not shown.
+    :param redactor: what must stand neither in the file nor on the screen.
     """
 
-    def __init__(self, source: int, spool: Path, where: str, *, shown: int = SHOWN) -> None:
+    def __init__(
+        self, source: int, spool: Path, where: str, redactor: Redactor, *, shown: int = SHOWN
+    ) -> None:
         super().__init__(name="stepbridge-log", daemon=True)
         self.size = 0
         self._source = source
+        self._stream = Stream(redactor)
         self._spool = spool
         self._where = where
         self._left = shown
@@ -89,7 +97,7 @@ class Pump(threading.Thread):
     def run(self) -> None:
         """Read to the end of the pipe."""
         with open(self._spool, "wb", buffering=0) as spool:
-            while data := os.read(self._source, _READ):
+            for data in self._pieces():
                 try:
                     spool.write(data)
                     self.size += len(data)
@@ -97,6 +105,19 @@ class Pump(threading.Thread):
                     self._screen.write(f"[stepbridge] the log is cut here: {error}\n".encode())
                 self._show(data)
         os.close(self._source)
+
+    def _pieces(self) -> Iterator[bytes]:
+        """What comes out of the pipe, without secrets."""
+        poll = select.poll()
+        poll.register(self._source, select.POLLIN | select.POLLHUP)
+        while True:
+            if self._stream.waiting and not poll.poll(_IDLE * 1000):
+                yield self._stream.flush()
+            elif data := os.read(self._source, _READ):
+                yield self._stream.feed(data)
+            else:
+                yield self._stream.flush()
+                return
 
     def _show(self, data: bytes) -> None:
         shown = data[: self._left]
@@ -130,6 +151,7 @@ class Shipper(threading.Thread):
         self._over = threading.Event()
         self._sent = 0
         self._chunks = 0
+        self._failed = 0
         self._interval = _FIRST_INTERVAL
 
     def run(self) -> None:
@@ -144,14 +166,17 @@ class Shipper(threading.Thread):
                 self._interval = min(_LAST_INTERVAL, self._interval * 1.25)
 
     def _seal(self) -> None:
+        """Put the next chunk. One that failed keeps its size: it may be there, and be read already."""
         with open(self._spool, "rb") as spool:
             spool.seek(self._sent)
-            data = spool.read(CHUNK)
+            data = spool.read(self._failed or CHUNK)
         try:
             self._store.put(chunk_key(self._prefix, self._chunks + 1), data)
         except StoreProblem as problem:
             say(f"a part of the log could not be stored, tried again later: {problem}")
+            self._failed = len(data)
             return
+        self._failed = 0
         self._chunks += 1
         self._sent += len(data)
 

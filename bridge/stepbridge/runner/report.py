@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -10,8 +11,9 @@ from pathlib import Path
 from stepbridge.contract import ErrorDocument
 from stepbridge.failures import CODES, Kind, StepbridgeError
 from stepbridge.runner.processes import Ended
+from stepbridge.runner.redact import Redactor
 from stepbridge.runner.usage import MemoryWatch
-from stepbridge.runner.workspace import Failure, clipped, is_retryable
+from stepbridge.runner.workspace import REPORTED, Failure, clipped, is_retryable, tail, trimmed
 
 EXIT_CODES: dict[Kind, int] = {
     "user": 1,
@@ -24,6 +26,8 @@ EXIT_CODES: dict[Kind, int] = {
     "preempted": 9,
 }
 EXIT_SKIP = 10
+MESSAGE_LIMIT = 16 * 1024
+TRACEBACK_LIMIT = 64 * 1024
 _TERMINATION_LIMIT = 4000
 
 
@@ -36,7 +40,7 @@ class StepFailed(Exception):
 
 
 def failure_of(error: BaseException) -> Failure:
-    """The failure that *error*, raised in the runner, stands for."""
+    """The failure that *error*, raised in the runner, stands for; to be :func:`shown`."""
     if isinstance(error, StepFailed):
         return error.failure
     if isinstance(error, StepbridgeError):
@@ -44,7 +48,7 @@ def failure_of(error: BaseException) -> Failure:
             kind=error.kind,
             code=error.code.id,
             type=type(error).__name__,
-            message=clipped(error.describe()),
+            message=error.describe(),
             retryable=is_retryable(error.kind, error.code.id),
         )
     kind: Kind = "oom" if isinstance(error, MemoryError) else "infra"
@@ -53,8 +57,23 @@ def failure_of(error: BaseException) -> Failure:
         kind=kind,
         code=code,
         type=type(error).__name__,
-        message=clipped(f"{code}: the runner failed: {type(error).__name__}: {error}"),
+        message=f"{code}: the runner failed: {type(error).__name__}: {error}",
         retryable=True,
+    )
+
+
+def shown(failure: Failure, redactor: Redactor) -> Failure:
+    """*failure* as people may see it: without secrets, then without most of what is very long."""
+
+    def clean(text: str) -> str:
+        hidden = redactor.text(text)
+        return trimmed(hidden, redactor.longest) if len(text) > REPORTED else hidden
+
+    return dataclasses.replace(
+        failure,
+        type=clean(failure.type),
+        message=clipped(clean(failure.message), MESSAGE_LIMIT),
+        traceback=tail(clean(failure.traceback), TRACEBACK_LIMIT),
     )
 
 

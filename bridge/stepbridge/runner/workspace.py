@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,12 @@ from stepbridge.contract import Outside, Stored, Value
 from stepbridge.failures import Kind
 
 _RETRYABLE: frozenset[Kind] = frozenset({"infra", "oom", "timeout", "preflight", "interrupted", "preempted"})
-_MESSAGE_LIMIT = 16 * 1024
+REPORTED = 1024 * 1024
+"""Characters of a message or traceback that a child reports.
+
+Far more than is shown. A cut may go through a secret, which then cannot be found: see :func:`trimmed`.
+"""
+_CUT = re.compile(r"(?:^|\n)\.\.\. (?:\d+ characters left out|cut) \.\.\.\n")
 
 
 @dataclass(frozen=True)
@@ -110,12 +116,29 @@ def is_retryable(kind: Kind, code: str) -> bool:
     return kind in _RETRYABLE or code in {"SB402", "SB403"}
 
 
-def clipped(message: str) -> str:
-    """*message* without its middle where it is very long."""
-    if len(message) <= _MESSAGE_LIMIT:
+def clipped(message: str, limit: int = REPORTED) -> str:
+    """*message* without its middle where it is longer than *limit*."""
+    if len(message) <= limit:
         return message
-    half = _MESSAGE_LIMIT // 2
+    half = limit // 2
     return f"{message[:half]}\n... {len(message) - 2 * half} characters left out ...\n{message[-half:]}"
+
+
+def tail(text: str, limit: int = REPORTED) -> str:
+    """*text* without its beginning where it is longer than *limit*."""
+    if len(text) <= limit:
+        return text
+    return f"... cut ...\n{text[-limit:]}"
+
+
+def trimmed(text: str, margin: int) -> str:
+    """*text*, which a child cut, without *margin* characters beside each place where it did."""
+    first, *others = _CUT.split(text)
+    if not others or not margin:
+        return text
+    *middle, last = others
+    inner = [one[margin:-margin] for one in middle]
+    return "\n... cut ...\n".join([first[:-margin], *inner, last[margin:]])
 
 
 def leaf_key(leaf: Stored | Outside) -> str:

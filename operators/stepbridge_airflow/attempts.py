@@ -1,0 +1,157 @@
+"""The records of one task instance's attempts in the store: numbered, claimed once, found again."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from stepbridge import documents
+from stepbridge.contract import Attempt, Request, Value
+from stepbridge.failures import Kind, ObjectExists, ObjectMissing
+from stepbridge.store.base import Store
+
+_CHANGING = frozenset({"try_number", "task_reschedule_count", "ti", "task_instance", "dag_run"})
+"""Context keys whose values differ between tries of the same work."""
+
+
+@dataclass(frozen=True)
+class InputsRecord:
+    """``inputs.json``: the arguments by name and the fields of the cache key, for people and ``explain``."""
+
+    step: str
+    args: tuple[Value, ...]
+    kwargs: Mapping[str, Value]
+    key: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class EarlierEnd:
+    """How an earlier pod of the same try ended."""
+
+    kind: Kind
+    code: str
+    message: str
+    pod: str
+
+
+@dataclass(frozen=True)
+class PodRecord:
+    """``pod.json``: the pod of an attempt, for the worker that goes on with it; nothing secret.
+
+    :param request_digest: sha256 of ``request.json``, also in the pod's annotations: tells it from a pod of
+        the same name.
+    :param work: digest of what is to be done, the same for every attempt at it.
+    :param created: when the pod was asked for, ISO 8601, by the worker's clock.
+    :param repeats: how often the try was repeated because the infrastructure failed.
+    :param memory: the memory limit after escalation; empty: as declared.
+    :param on_demand: this pod must not run on spot capacity.
+    :param variables: Airflow Variables, :param connections: and connections, that its Secret holds.
+    :param reason: why the cache missed.
+    :param replace_entry: whether the cache holds an entry that the result replaces.
+    :param log_offset: bytes of the log that the task log has.
+    :param taken: its end was reported to Airflow: a later try does not look at it.
+    :param first: when the first pod of the try was asked for.
+    """
+
+    name: str
+    namespace: str
+    request_digest: str
+    work: str
+    created: str
+    first: str = ""
+    repeats: int = 0
+    memory: str = ""
+    on_demand: bool = False
+    variables: tuple[str, ...] = ()
+    connections: tuple[str, ...] = ()
+    reason: str = ""
+    replace_entry: bool = False
+    log_offset: int = 0
+    taken: bool = False
+    earlier: tuple[EarlierEnd, ...] = ()
+
+
+class Attempts:
+    """The attempts of one task instance.
+
+    :param first: the attempt whose number is Airflow's try.
+    :param tags: for the records' objects.
+    """
+
+    def __init__(self, store: Store, first: Attempt, tags: Mapping[str, str]) -> None:
+        self._store = store
+        self.first = first
+        self._tags = tags
+        self._lead = first.prefix.rstrip("/").rpartition("/")[0] + "/"
+
+    def claim(self, make: Callable[[Attempt], Request], inputs: InputsRecord) -> tuple[Request, bytes]:
+        """Write a request under a number of its own; the request and its bytes.
+
+        The number is Airflow's try where that is free, else the next above all that have a record: a
+        repetition within the try, or another run of the same name.
+        """
+        attempt = self.first
+        while True:
+            request = make(attempt)
+            data = documents.dump(request)
+            try:
+                self._store.put(attempt.prefix + "request.json", data, create=True, tags=self._tags)
+            except ObjectExists:
+                attempt = replace(attempt, try_number=max(self._numbers(), default=0) + 1)
+                continue
+            self._store.put(attempt.prefix + "inputs.json", documents.dump(inputs), tags=self._tags)
+            return request, data
+
+    def request(self, attempt: Attempt) -> tuple[Request, bytes]:
+        """The request of an attempt, and its bytes."""
+        key = attempt.prefix + "request.json"
+        data = self._store.get(key)
+        return documents.load(Request, data, place=self._store.uri(key)), data
+
+    def inputs(self, attempt: Attempt) -> InputsRecord:
+        """The inputs' record of an attempt."""
+        key = attempt.prefix + "inputs.json"
+        return documents.load(InputsRecord, self._store.get(key), place=self._store.uri(key))
+
+    def write_pod(self, attempt: Attempt, record: PodRecord) -> None:
+        """Keep *record* beside the attempt's request."""
+        self._store.put(attempt.prefix + "pod.json", documents.dump(record), tags=self._tags)
+
+    def latest_pod(self, name: str = "") -> tuple[Attempt, PodRecord] | None:
+        """The newest attempt that has a pod, and its record.
+
+        :param name: only the pod of this name.
+        """
+        for number in sorted(self._numbers("/pod.json"), reverse=True):
+            attempt = replace(self.first, try_number=number)
+            key = attempt.prefix + "pod.json"
+            try:
+                record = documents.load(PodRecord, self._store.get(key), place=self._store.uri(key))
+            except ObjectMissing:
+                continue
+            if not name or record.name == name:
+                return attempt, record
+        return None
+
+    def _numbers(self, ending: str = "") -> set[int]:
+        keys = (info.key for info in self._store.list(self._lead))
+        numbers = (key.removeprefix(self._lead).partition("/")[0] for key in keys if key.endswith(ending))
+        return {int(number) for number in numbers if number.isdigit()}
+
+
+def work_of(request: Request) -> str:
+    """What *request* asks for, whichever try asks: a digest without attempt, times and try numbers."""
+    context = request.context
+    if context is not None:
+        values = {key: value for key, value in context.values.items() if key not in _CHANGING}
+        context = replace(context, values=values)
+    bare = replace(request, attempt=Attempt("", "", ""), created="", context=context)
+    return hashlib.sha256(documents.dump(bare)).hexdigest()
+
+
+def now() -> str:
+    """The time, ISO 8601, UTC."""
+    return datetime.now(UTC).isoformat(timespec="microseconds")

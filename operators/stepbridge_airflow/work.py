@@ -1,0 +1,83 @@
+"""What is to be run and where: the values between a task instance's plan and the ways of running it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from stepbridge.contract import Attempt, Request, Result
+from stepbridge.store.base import Store
+from stepbridge_airflow.attempts import EarlierEnd, InputsRecord
+from stepbridge_airflow.config import Settings
+from stepbridge_airflow.options import StepOptions
+
+
+@dataclass(frozen=True)
+class Site:
+    """The task instance that runs, and what it runs with.
+
+    :param operator: the step operator.
+    :param context: Airflow's context.
+    :param log: the task's logger.
+    """
+
+    operator: Any
+    context: Mapping[str, Any]
+    settings: Settings
+    store: Store
+    log: Any
+
+    @property
+    def step(self) -> StepOptions:
+        """What the task says of its step."""
+        options: StepOptions = self.operator.step
+        return options
+
+    @property
+    def place(self) -> str:
+        """The task, for errors."""
+        return f"task {self.operator.task_id!r}"
+
+    def uri(self, prefix: str) -> str:
+        """The address of all below *prefix* in the store, with a closing slash."""
+        return self.store.uri(prefix.rstrip("/")) + "/"
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is to be run, whichever attempt runs it.
+
+    :param make: the request of an attempt.
+    :param variables: names of the Variables that the step may read, :param connections: and of connections.
+    :param values: theirs, ``AIRFLOW_VAR_*`` and ``AIRFLOW_CONN_*``; written down nowhere.
+    :param reason: why the cache missed.
+    :param replace_entry: whether the cache holds an entry that the result replaces.
+    """
+
+    make: Callable[[Attempt], Request]
+    inputs: InputsRecord
+    variables: tuple[str, ...] = ()
+    connections: tuple[str, ...] = ()
+    values: Mapping[str, str] = field(default_factory=dict, repr=False)
+    reason: str = ""
+    replace_entry: bool = False
+
+
+@dataclass(frozen=True)
+class Done:
+    """A run that succeeded.
+
+    :param pod: name of its pod; empty for the local backend.
+    :param earlier: how earlier runs of the same try ended.
+    :param memory: the memory limit that it needed; empty: as declared.
+    """
+
+    request: Request
+    result: Result
+    reason: str = ""
+    replace_entry: bool = False
+    pod: str = ""
+    namespace: str = ""
+    memory: str = ""
+    earlier: tuple[EarlierEnd, ...] = ()
