@@ -145,3 +145,29 @@ def test_migrate_says_honestly_that_it_cannot(bare: Path, command: tuple[str, ..
 
 def test_migrate_names_the_extra_where_its_libraries_are_missing(bare: Path) -> None:
     assert "pip install 'stepbridge[migrate]'" in run(bare, "migrate", "scan").stderr
+
+
+def test_the_extras(bare: Path) -> None:
+    code = (
+        "from importlib.metadata import distribution\n"
+        "print(' '.join(sorted(distribution('stepbridge').metadata.get_all('Provides-Extra'))))"
+    )
+    assert run(bare, "python", "-c", code).stdout.split() == ["airflow", "all", "eks", "migrate"]
+
+
+def test_the_matrix_has_the_floor_a_middle_and_the_newest() -> None:
+    """``make test-matrix`` takes one environment for each lock file."""
+    locks = {path.stem: path.read_text() for path in (ROOT / "requirements").glob("airflow-*.txt")}
+    assert {path.stem for path in (ROOT / "requirements").glob("*.in")} == locks.keys()
+    pinned = {
+        stem: dict(line.partition(" ;")[0].split("==") for line in text.splitlines() if "==" in line)
+        for stem, text in locks.items()
+    }
+    found = {
+        (one["apache-airflow"].rpartition(".")[0], one["apache-airflow-providers-cncf-kubernetes"])
+        for one in pinned.values()
+    }
+    assert any(airflow == "2.11" and provider.startswith("10.11.") for airflow, provider in found)
+    assert any(airflow in ("3.0", "3.1", "3.2") for airflow, _ in found)
+    assert any(tuple(map(int, airflow.split("."))) >= (3, 3) for airflow, _ in found)
+    assert not any("://" in text for text in locks.values())

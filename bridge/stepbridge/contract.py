@@ -275,6 +275,7 @@ class ErrorDocument:
     :param type: the exception's class name.
     :param code: the stable code, ``SB402``.
     :param signal: ``skip`` or ``fail`` where the function raised Airflow's exception of that meaning.
+    :param exit_status: with which the function ended its process, ``sys.exit(99)``; None where it did not.
     """
 
     attempt: Attempt
@@ -285,6 +286,7 @@ class ErrorDocument:
     traceback: str = ""
     retryable: bool = False
     signal: Literal["", "skip", "fail"] = ""
+    exit_status: int | None = None
     started: str = ""
     finished: str = ""
     schema: int = SCHEMA

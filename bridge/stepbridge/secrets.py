@@ -8,6 +8,10 @@ from typing import Literal
 
 from stepbridge.failures import TypeProblem
 
+HIDDEN_VARIABLES = "STEPBRIDGE_SECRET_VARIABLES"
+"""The environment variable that names, by commas, those whose values the pod takes from Secrets."""
+HIDDEN_FILES = "STEPBRIDGE_SECRET_FILES"
+"""The environment variable that names, by colons, files and folders that the pod mounts from Secrets."""
 _ENV = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
 
 

@@ -6,17 +6,38 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from stepbridge_airflow.bindings import from_context, from_variable, from_xcom
+    from stepbridge_airflow.budgets import Budgets
     from stepbridge_airflow.decorator import step
+    from stepbridge_airflow.eks import EksStepOperator
+    from stepbridge_airflow.escalation import Escalate
     from stepbridge_airflow.operator import StepOperator
+    from stepbridge_airflow.placement import Placement
+    from stepbridge_airflow.retries import step_retry_policy
 
-__all__ = ["StepOperator", "from_context", "from_variable", "from_xcom", "step"]
+__all__ = [
+    "Budgets",
+    "EksStepOperator",
+    "Escalate",
+    "Placement",
+    "StepOperator",
+    "from_context",
+    "from_variable",
+    "from_xcom",
+    "step",
+    "step_retry_policy",
+]
 
 _HOMES = {
+    "Budgets": "stepbridge_airflow.budgets",
+    "EksStepOperator": "stepbridge_airflow.eks",
+    "Escalate": "stepbridge_airflow.escalation",
+    "Placement": "stepbridge_airflow.placement",
     "StepOperator": "stepbridge_airflow.operator",
     "from_context": "stepbridge_airflow.bindings",
     "from_variable": "stepbridge_airflow.bindings",
     "from_xcom": "stepbridge_airflow.bindings",
     "step": "stepbridge_airflow.decorator",
+    "step_retry_policy": "stepbridge_airflow.retries",
 }
 
 

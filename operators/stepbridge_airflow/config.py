@@ -54,7 +54,7 @@ def read(*, store: str | None = None) -> Settings:
         repeat_delay=_number("repeat_delay"),
         api_patience=_number("api_patience"),
         accelerators=Path(_text("accelerators")) if _text("accelerators") else None,
-        gpu_labels=tuple(part for part in _text("gpu_labels").replace(",", " ").split() if part),
+        gpu_labels=_names("gpu_labels"),
         inline_limit=int(_number("inline_limit")),
         roots=tuple(Path(part) for part in _text("roots").split(os.pathsep) if part),
         python=_text("python") or sys.executable,
@@ -96,6 +96,15 @@ def _default_root() -> str:
 
 def _text(option: str) -> str:
     return str(conf.get(SECTION, option, fallback=OPTIONS[option]["default"]) or "").strip()
+
+
+def gpu_models() -> tuple[str, ...]:
+    """The only GPU models that a step may ask for; empty: any. Read when a DAG is."""
+    return _names("gpu_models")
+
+
+def _names(option: str) -> tuple[str, ...]:
+    return tuple(part for part in _text(option).replace(",", " ").split() if part)
 
 
 def _number(option: str) -> float:

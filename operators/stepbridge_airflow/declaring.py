@@ -99,7 +99,7 @@ class StepBase(StepMixin, BaseOperator):
         schedule_timeout_seconds: int | None = None,
         startup_timeout_seconds: int | None = None,
         startup_check_interval_seconds: int = 1,
-        poll_interval: float = 5,
+        poll_interval: float = 2,
         log_events_on_failure: bool = True,
         log_pod_spec_on_failure: bool = False,
         **kwargs: Any,

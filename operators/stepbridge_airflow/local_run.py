@@ -42,7 +42,7 @@ class LocalRun:
             if isinstance(ended, Result):
                 return Done(request, ended, work.reason, work.replace_entry, earlier=earlier)
             if not left or self._killed or not outcomes.repeats(ended):
-                raise outcomes.exception_of(ended)
+                raise outcomes.exception_of(ended, skip_on=self._site.operator.skip_on_exit_code)
             earlier = (*earlier, EarlierEnd(ended.kind, ended.code, ended.message[:500], ""))
             self._site.log.warning("%s: %s; the run is repeated, %d left", ended.code, ended.message, left)
         raise AssertionError("a run ends with a result or an error")

@@ -11,6 +11,7 @@ from stepbridge.failures import OperatorProblem
 from stepbridge.resources import Resources
 from stepbridge.secrets import Secret
 from stepbridge_airflow.budgets import Budgets
+from stepbridge_airflow.config import gpu_models
 from stepbridge_airflow.escalation import Escalate
 from stepbridge_airflow.placement import Placement
 
@@ -87,6 +88,7 @@ def check(options: StepOptions, *, place: str) -> None:
     ):
         if not isinstance(given, kind):
             raise _invalid(name, given, f"it takes {_named(kind)}", place)
+    options.resources.amounts(known_gpus=gpu_models())
     _check_times(options, place)
     _check_texts(options, place)
     options.budgets.check(place=place)

@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
@@ -129,9 +129,13 @@ def hopeless(facts: PodFacts) -> bool:
     )
 
 
-def exception_of(error: ErrorDocument) -> Exception:
-    """The exception of Airflow's that says what *error* says."""
-    if error.signal == "skip":
+def exception_of(error: ErrorDocument, *, skip_on: Container[int] = ()) -> Exception:
+    """The exception of Airflow's that says what *error* says.
+
+    :param skip_on: exit statuses of the function that skip the task: ``skip_on_exit_code``.
+    """
+    asked = error.exit_status is not None and error.exit_status in skip_on
+    if error.signal == "skip" or asked:
         return _made(AirflowSkipException(error.message))
     text = f"step failed ({error.kind}, {error.code}): {error.type}: {error.message}"
     made = StepFailed if error.signal == "fail" else BY_KIND[error.kind]
@@ -164,7 +168,7 @@ def _document(seen: Seen, row: Row, cause: str, attempt: Attempt) -> ErrorDocume
     }
     if seen.error is not None:
         message += f"\nThe runner said: {seen.error.type}: {seen.error.message}"
-        return replace(seen.error, **parts, message=message, signal="")
+        return replace(seen.error, **parts, message=message, signal="", exit_status=None)
     if tail := seen.log_tail.strip():
         cut = "" if len(tail) <= TAIL_LIMIT else "... "
         message += f"\nThe end of the container's log:\n{cut}{tail[-TAIL_LIMIT:]}"
@@ -179,7 +183,7 @@ def _told(message: str, attempt: Attempt) -> ErrorDocument | None:
         return None
     if not isinstance(found, Mapping):
         return None
-    kind, code, asked = (found.get(name) for name in ("kind", "code", "signal"))
+    kind, code, asked, status = (found.get(name) for name in ("kind", "code", "signal", "exit_status"))
     if not (isinstance(kind, str) and kind in _KINDS and isinstance(code, str) and code in CODES):
         return None
     return ErrorDocument(
@@ -190,6 +194,7 @@ def _told(message: str, attempt: Attempt) -> ErrorDocument | None:
         code=code,
         retryable=found.get("retryable") is True,
         signal="skip" if asked == "skip" else "fail" if asked == "fail" else "",
+        exit_status=status if isinstance(status, int) else None,
     )
 
 

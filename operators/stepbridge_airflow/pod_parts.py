@@ -12,7 +12,7 @@ from typing import Any
 from stepbridge import documents
 from stepbridge.contract import StoreSettings
 from stepbridge.resources import Resources
-from stepbridge_airflow import environment
+from stepbridge_airflow import accelerators, environment
 from stepbridge_airflow.attempts import PodRecord
 from stepbridge_airflow.config import Settings
 from stepbridge_airflow.options import StepOptions
@@ -57,6 +57,10 @@ def parts_of(
         grace=math.ceil(settings.grace) + 20,
         labels={ATTEMPT_LABEL: attempt_label(digest)},
         annotations={DIGEST_NOTE: digest, REQUEST_NOTE: uri, STEP_NOTE: step_id},
+        image=settings.image,
+        namespace=settings.namespace,
+        service_account=settings.service_account,
+        accelerators=accelerators.table(settings.accelerators, schemes=settings.gpu_labels),
     )
 
 

@@ -234,6 +234,7 @@ class PodRun:
 
     def prepare(self, pod: Any) -> None:
         """Write down which pod it will be, and make its Secret, before it is created."""
+        environment.name_secrets(pod, str(self._operator.base_container_name))
         created = now()
         self._record = replace(
             self._record,
@@ -277,7 +278,8 @@ class PodRun:
                     return self._succeeded(ended)
                 following = self._following(ended)
                 if following is None:
-                    raise outcomes.exception_of(self._failed(ended))
+                    skip_on = self._operator.skip_on_exit_code
+                    raise outcomes.exception_of(self._failed(ended), skip_on=skip_on)
                 self._leave(ended)
                 self._wait_before(following)
                 self._claim(following)

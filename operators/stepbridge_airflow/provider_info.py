@@ -70,8 +70,13 @@ OPTIONS: dict[str, dict[str, Any]] = {
         example="/opt/airflow/config/accelerators.toml",
     ),
     "gpu_labels": _option(
-        "Which kinds of node labels tell GPU models: karpenter, nvidia, eks, gke; empty: any of them.",
+        "Which kinds of node labels tell GPU models, in this order: karpenter, eks-auto, gke, nvidia, eks; "
+        "empty: any of them.",
         example="karpenter",
+    ),
+    "gpu_models": _option(
+        "The only GPU models that a step may ask for; empty: any.",
+        example="A10G L4",
     ),
     "inline_limit": _option(
         "Bytes of JSON up to which a value stays inside result and XCom; larger ones become artifacts.",

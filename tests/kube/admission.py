@@ -133,8 +133,8 @@ def pod_update(before: Json, after: Json) -> None:
         text = (
             "Forbidden: pod updates may not change fields other than `spec.containers[*].image`,"
             "`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions "
-            "to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was "
-            "previously negative)"
+            "to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it "
+            "was previously negative)"
         )
         raise invalid("Pod", after["metadata"]["name"], [Cause("spec", "FieldValueForbidden", text)])
     causes = _metadata(after["metadata"])
@@ -223,7 +223,8 @@ def _resource_causes(where: str, resources: Json) -> list[Cause]:
     limits, asked = resources.get("limits") or {}, resources.get("requests") or {}
     causes: list[Cause] = []
     for name in {**limits, **asked}:
-        limit, request = limits.get(name), asked.get(name)
+        limit: Any = limits.get(name)
+        request: Any = asked.get(name)
         extended = "/" in name
         if extended and limit is None:
             text = "Required value: Limit must be set for non overcommitable resources"

@@ -40,7 +40,7 @@ class ContainerLog:
         self._files: list[Path] = []
         self._pending = b""
         self._in_line = False
-        self._last = 0
+        self._last, self._second, self._prefix = 0, -1, ""
         self._written = 0
         self._grown: set[asyncio.Event] = set()
         self.closed = False
@@ -55,20 +55,30 @@ class ContainerLog:
     def append(self, data: bytes) -> None:
         """Take what the process wrote; a line is kept when it is whole or longer than 16 KiB."""
         *lines, rest = (self._pending + data).split(b"\n")
-        whole = b"".join(self._stamped(line) + b"\n" for line in lines)
+        whole = self._stamped(lines)
         if len(rest) > _LONGEST:
-            whole += self._stamped(rest)
+            whole += rest if self._in_line else self._stamped([rest])[:-1]
             self._in_line, rest = True, b""
         self._pending = rest
         if whole:
             self._write(whole)
 
-    def _stamped(self, line: bytes) -> bytes:
-        if self._in_line:
+    def _stamped(self, lines: list[bytes]) -> bytes:
+        """The lines with their ends and stamps; the first may go on with one that is stamped already."""
+        pieces: list[bytes] = []
+        if self._in_line and lines:
             self._in_line = False
-            return line
-        self._last = max(self._last + 1, self._clock.nanoseconds())
-        return nano(self._last).encode() + b" " + line
+            pieces += [lines[0], b"\n"]
+            lines = lines[1:]
+        moment = max(self._last + 1, self._clock.nanoseconds())
+        for line in lines:
+            second, rest = divmod(moment, 1_000_000_000)
+            if second != self._second:
+                self._second, self._prefix = second, nano(moment)[:20]
+            pieces.append(f"{self._prefix}{rest:09d}Z ".encode())
+            pieces += [line, b"\n"]
+            self._last, moment = moment, moment + 1
+        return b"".join(pieces)
 
     def _write(self, data: bytes) -> None:
         self._out.write(data)
@@ -83,7 +93,7 @@ class ContainerLog:
         if self.closed:
             return
         if self._pending:
-            self._write(self._stamped(self._pending))
+            self._write(self._pending if self._in_line else self._stamped([self._pending])[:-1])
             self._pending = b""
         self.closed = True
         self._out.close()

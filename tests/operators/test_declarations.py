@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from stepbridge.artifact import Artifact
-from stepbridge.contract import Attempt, ErrorDocument, Fields, Inline, Items, Stored
-from stepbridge.failures import CODES, OperatorProblem, RunProblem, TypeProblem
+from stepbridge.contract import Attempt, Fields, Inline, Items, Stored
+from stepbridge.failures import OperatorProblem, TypeProblem
 from stepbridge_airflow import from_context, from_variable, from_xcom
 
 ATTEMPT = Attempt("d", "r", "t")
@@ -185,33 +185,6 @@ class TestArguments:
             ("w", "wild"),
         ]
         assert not name_arguments(lambda: 0, [], {"unused": 1}, place="here").kwargs
-
-
-class TestOutcomes:
-    @pytest.mark.parametrize(
-        ("kind", "signal", "expected"),
-        [
-            ("user", "", "AirflowException"),
-            ("config", "", "AirflowFailException"),
-            ("infra", "", "AirflowException"),
-            ("timeout", "", "AirflowException"),
-            ("interrupted", "", "AirflowException"),
-            ("user", "skip", "AirflowSkipException"),
-            ("user", "fail", "AirflowFailException"),
-        ],
-    )
-    def test_table(self, kind: Any, signal: Any, expected: str) -> None:
-        from stepbridge_airflow.outcomes import exception_of
-
-        raised = exception_of(ErrorDocument(ATTEMPT, kind, "ValueError", "no", "SB402", signal=signal))
-        assert type(raised).__name__ == expected
-        assert "no" in str(raised)
-
-    def test_every_kind_has_a_row(self) -> None:
-        from stepbridge_airflow.outcomes import RETRIED, exception_for
-
-        assert {code.kind for code in CODES.values()} <= RETRIED.keys()
-        assert type(exception_for(RunProblem("SB409", "x"))).__name__ == "AirflowException"
 
 
 def stored(digest: str = "a" * 64) -> Stored:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -206,3 +207,10 @@ def test_every_model_of_the_packaged_table_can_be_placed() -> None:
     assert {"A10G", "T4", "L4", "L40S", "A100", "H100", "H200", "V100"} <= set(table.names)
     for name in table.names:
         assert placed(Placement("spot"), Gpu(1, name), table).terms
+
+
+def test_the_example_of_the_docs_is_a_table(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "pods.md").read_text()
+    (example,) = re.findall(r"```toml\n(.*?)```", text, flags=re.DOTALL)
+    table = accelerators.table(team(tmp_path, example))
+    assert satisfied(placed(Placement(), Gpu(1, "RTX6000"), table), {"example.com/gpu": "rtx"})

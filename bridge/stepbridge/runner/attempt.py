@@ -32,7 +32,7 @@ from stepbridge.runner.aside import aside
 from stepbridge.runner.logs import Pump, Shipper, say
 from stepbridge.runner.processes import Ended, Signals
 from stepbridge.runner.redact import Redactor, values_of_environment
-from stepbridge.runner.secret_values import SecretFiles, fetch, given
+from stepbridge.runner.secret_values import SecretFiles, fetch, given, placed
 from stepbridge.runner.usage import MemoryWatch, Meter
 from stepbridge.runner.workspace import Inputs, Outcome, Workspace, write
 from stepbridge.store import opening
@@ -79,7 +79,8 @@ class Run:
         self._meter = Meter()
         self._pump: Pump | None = None
         self._shipper: Shipper | None = None
-        self._redactor = Redactor(values_of_environment(os.environ))
+        self._known = (*values_of_environment(os.environ), *placed(os.environ))
+        self._redactor = Redactor(self._known)
         self._files = SecretFiles()
 
     def execute(self) -> int:
@@ -154,7 +155,7 @@ class Run:
             there = given(request.secrets, os.environ)
             fetched = aside(lambda: fetch(request.secrets, request.store))
             known = [_text(data) for data in (*there.values(), *fetched.values())]
-            self._redactor = Redactor([*values_of_environment(os.environ), *known])
+            self._redactor = Redactor([*self._known, *known])
             for secret, data in fetched.items():
                 if secret.file:
                     self._files.write(secret, data)
@@ -276,6 +277,7 @@ class Run:
             traceback=failure.traceback,
             retryable=failure.retryable,
             signal=failure.signal,
+            exit_status=failure.exit_status,
             started=self._started,
             finished=_now(),
         )

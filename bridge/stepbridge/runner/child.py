@@ -304,7 +304,17 @@ def _failure(error: BaseException, work: Workspace) -> Failure:
         message=clipped(problem.describe()),
         traceback=tail(shown),
         retryable=is_retryable(problem.kind, problem.code.id),
+        exit_status=_exit_status(error),
     )
+
+
+def _exit_status(error: BaseException) -> int | None:
+    """The status with which *error* would have ended the process; None where it is no ``SystemExit``."""
+    if not isinstance(error, SystemExit):
+        return None
+    if error.code is None:
+        return 0
+    return error.code & 0xFF if isinstance(error.code, int) else 1
 
 
 def _problem(error: BaseException) -> StepbridgeError | None:

@@ -14,13 +14,18 @@ _LINE = 16
 _HEAD = 64
 """Bytes that are compared before a whole value is."""
 _CONNECTION = "AIRFLOW_CONN_"
+_VARIABLE = "AIRFLOW_VAR_"
 _OWN = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 _SENSITIVE = (
+    "access_key",
     "access_token",
     "api_key",
     "apikey",
+    "auth_header",
     "authorization",
+    "bearer",
     "connection_string",
+    "dsn",
     "keyfile",
     "passphrase",
     "passwd",
@@ -30,7 +35,9 @@ _SENSITIVE = (
     "proxy",
     "secret",
     "service_account",
+    "service_key",
     "token",
+    "webhook_url",
 )
 """Parts of the names of a connection's extras that Airflow hides as well."""
 
@@ -145,10 +152,15 @@ class Stream:
 
 
 def values_of_environment(environment: Mapping[str, str]) -> Iterator[str]:
-    """Values of *environment* that are secret by their variable's name: connections, AWS credentials."""
+    """Values of *environment* that are secret by their variable's name: connections, AWS credentials.
+
+    Of Airflow's Variables those that Airflow itself hides: by their name, or by the name of a JSON member.
+    """
     for name, text in environment.items():
         if name.startswith(_CONNECTION):
             yield from _of_connection(text)
+        elif name.startswith(_VARIABLE):
+            yield from (text,) if _is_sensitive(name) else _sensitive(_json(text))
         elif name in _OWN:
             yield text
 

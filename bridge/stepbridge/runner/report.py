@@ -88,6 +88,7 @@ def death_of(ended: Ended, memory: MemoryWatch, timeout: float | None) -> Failur
             "SB403",
             f"the step's process ended itself with status {ended.status} before the function returned "
             "(os._exit, or an exit inside a library)",
+            exit_status=ended.status,
         )
     name = signal.Signals(-ended.status).name if -ended.status in set(signal.Signals) else str(-ended.status)
     if -ended.status == signal.SIGKILL and memory.ran_out():
@@ -106,7 +107,7 @@ _HINTS = {
 }
 
 
-def _failure(code: str, cause: str) -> Failure:
+def _failure(code: str, cause: str, *, exit_status: int | None = None) -> Failure:
     kind = CODES[code].kind
     return Failure(
         kind=kind,
@@ -114,6 +115,7 @@ def _failure(code: str, cause: str) -> Failure:
         type="RunProblem",
         message=f"{code}: {cause or CODES[code].title}. Next: {_HINTS[code]}",
         retryable=is_retryable(kind, code),
+        exit_status=exit_status,
     )
 
 
@@ -134,6 +136,7 @@ def tell_kubelet(document: ErrorDocument, uri: str) -> None:
         "type": document.type[:200],
         "retryable": document.retryable,
         "signal": document.signal,
+        "exit_status": document.exit_status,
         "error": uri[:1024],
         "message": document.message,
     }

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import os
 import secrets as randomness
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stepbridge.contract import StoreSettings
 from stepbridge.failures import RunProblem
-from stepbridge.secrets import Secret
+from stepbridge.secrets import HIDDEN_FILES, HIDDEN_VARIABLES, Secret
 
 if TYPE_CHECKING:
     from botocore.exceptions import BotoCoreError, ClientError
@@ -23,6 +23,7 @@ _ANSWER = 10.0
 _TRIES = 4
 _LARGEST = 1024 * 1024
 """Bytes of a file up to which its content can be one of Kubernetes' secrets."""
+_FILES = 200
 _ROLE = "give the pod's role secretsmanager:GetSecretValue on the secret and kms:Decrypt on its key"
 _PASSING = frozenset(
     {
@@ -59,6 +60,27 @@ def _given(secret: Secret, environment: Mapping[str, str]) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise _problem(secret, f"the file {secret.file} cannot be read: {error.strerror}", hint) from error
+
+
+def placed(environment: Mapping[str, str]) -> Iterator[str]:
+    """The secrets that the pod brought without the step's own references, where its operator named them."""
+    for name in environment.get(HIDDEN_VARIABLES, "").split(","):
+        yield environment.get(name, "")
+    for place in environment.get(HIDDEN_FILES, "").split(os.pathsep):
+        for path in _files_at(Path(place)) if place else ():
+            with suppress(OSError, UnicodeDecodeError):
+                if path.stat().st_size <= _LARGEST:
+                    yield path.read_text(encoding="utf-8")
+
+
+def _files_at(place: Path) -> list[Path]:
+    """The file *place*, or the files of that folder, one for each key of a Secret."""
+    try:
+        return [one for one in place.iterdir() if one.is_file()][:_FILES]
+    except NotADirectoryError:
+        return [place]
+    except OSError:
+        return []
 
 
 def fetch(secrets: Iterable[Secret], store: StoreSettings) -> dict[Secret, bytes]:

@@ -100,6 +100,7 @@ class Failure:
     traceback: str = ""
     retryable: bool = False
     signal: Literal["", "skip", "fail"] = ""
+    exit_status: int | None = None
 
 
 @dataclass(frozen=True)
