@@ -212,7 +212,26 @@ class CacheTarget:
     @property
     def path(self) -> str:
         """The entry's key in the store."""
-        return f"cache/{safe_key(self.step).replace('/', '=2F')}/{self.key}.json"
+        return f"{self.folder}{self.key}.json"
+
+    @property
+    def lease_path(self) -> str:
+        """The key of the lease of who runs it."""
+        return f"leases/{self._folder}/{self.key}.json"
+
+    @property
+    def latest_path(self) -> str:
+        """Where a copy of the step's newest entry lies, to compare with where a look-up misses."""
+        return f"{self.folder}latest.json"
+
+    @property
+    def folder(self) -> str:
+        """Where the step's entries lie, with a closing slash."""
+        return f"cache/{self._folder}/"
+
+    @property
+    def _folder(self) -> str:
+        return safe_key(self.step).replace("/", "=2F")
 
 
 @dataclass(frozen=True)
@@ -245,6 +264,19 @@ class Request:
     inline_limit: int = 1024 * 1024
     created: str = ""
     schema: int = SCHEMA
+
+
+@dataclass(frozen=True)
+class InputsRecord:
+    """``inputs.json``: the arguments by name and the fields of the cache key, for people and ``explain``.
+
+    :param key: the record of the cache key; empty where the cache is off.
+    """
+
+    step: str
+    args: tuple[Value, ...]
+    kwargs: Mapping[str, Value]
+    key: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

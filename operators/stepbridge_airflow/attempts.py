@@ -4,27 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
 
 from stepbridge import documents
-from stepbridge.contract import Attempt, Request, Value
+from stepbridge.contract import Attempt, InputsRecord, Request
 from stepbridge.failures import Kind, ObjectExists, ObjectMissing
 from stepbridge.store.base import Store
 
 _CHANGING = frozenset({"try_number", "task_reschedule_count", "ti", "task_instance", "dag_run"})
 """Context keys whose values differ between tries of the same work."""
-
-
-@dataclass(frozen=True)
-class InputsRecord:
-    """``inputs.json``: the arguments by name and the fields of the cache key, for people and ``explain``."""
-
-    step: str
-    args: tuple[Value, ...]
-    kwargs: Mapping[str, Value]
-    key: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

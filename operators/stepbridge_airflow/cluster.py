@@ -101,17 +101,19 @@ class Cluster:
             return ""
         return bytes(answer.data).decode("utf-8", "backslashreplace")
 
-    def delete(self, name: str, namespace: str, *, grace: int | None = None) -> None:
+    def delete(self, name: str, namespace: str, *, grace: int | None = None, patience: float = 0.0) -> None:
         """Ask for the pod's deletion; no error where there is none.
 
         :param grace: seconds for its containers; None: as the pod says.
+        :param patience: seconds for which it is asked again while the API server fails.
         :raises ClusterTrouble: where the API server does not take it.
         """
         seconds = {} if grace is None else {"grace_period_seconds": grace}
         self._forgive(
             lambda client: client.delete_namespaced_pod(
                 name, namespace, _request_timeout=_TIMES_OUT, **seconds
-            )
+            ),
+            patience,
         )
 
     def wait_gone(self, name: str, namespace: str, seconds: float) -> bool:
@@ -164,26 +166,31 @@ class Cluster:
             lambda client: client.patch_namespaced_secret(name, namespace, body, _request_timeout=_TIMES_OUT)
         )
 
-    def delete_secret(self, name: str, namespace: str) -> None:
-        """Remove the Secret; no error where there is none."""
+    def delete_secret(self, name: str, namespace: str, *, patience: float = 0.0) -> None:
+        """Remove the Secret; no error where there is none.
+
+        :param patience: as for a pod.
+        """
         self._forgive(
-            lambda client: client.delete_namespaced_secret(name, namespace, _request_timeout=_TIMES_OUT)
+            lambda client: client.delete_namespaced_secret(name, namespace, _request_timeout=_TIMES_OUT),
+            patience,
         )
 
     # calls -------------------------------------------------------------------------------------------
 
-    def _forgive(self, ask: Callable[[Any], Any]) -> None:
+    def _forgive(self, ask: Callable[[Any], Any], patience: float = 0.0) -> None:
         try:
-            self._call(ask)
+            self._call(ask, patience=patience)
         except ClusterTrouble as trouble:
             if trouble.status != 404:
                 raise
 
-    def _call(self, ask: Callable[[Any], T], *, tries: int = _TRIES) -> T:
+    def _call(self, ask: Callable[[Any], T], *, tries: int = _TRIES, patience: float = 0.0) -> T:
         """Ask, again where the trouble may pass, with new credentials where they expired."""
         wait = 0.5
         renewed = False
-        for left in range(tries - 1, -1, -1):
+        limit = time.monotonic() + patience
+        while True:
             try:
                 return _asked(ask, self._operator)
             except ClusterTrouble as trouble:
@@ -191,11 +198,12 @@ class Cluster:
                     renewed = True
                     forget_client(self._operator)
                     continue
-                if trouble.status not in _PASSING or not left:
+                tries -= 1
+                over = tries <= 0 and time.monotonic() >= limit
+                if over or trouble.status not in _PASSING:
                     raise
             time.sleep(wait)
             wait = min(_LONGEST_WAIT, wait * 2)
-        raise ClusterTrouble(401, "the credentials are refused, new ones too")
 
 
 def _asked(ask: Callable[[Any], T], operator: Any) -> T:

@@ -29,6 +29,7 @@ class Settings:
     run_limit: float
     repeat_delay: float
     api_patience: float
+    look_interval: float
     accelerators: Path | None
     gpu_labels: tuple[str, ...]
     inline_limit: int
@@ -53,6 +54,7 @@ def read(*, store: str | None = None) -> Settings:
         run_limit=_number("run_limit") or float(OPTIONS["run_limit"]["default"]),
         repeat_delay=_number("repeat_delay"),
         api_patience=_number("api_patience"),
+        look_interval=_number("look_interval"),
         accelerators=Path(_text("accelerators")) if _text("accelerators") else None,
         gpu_labels=_names("gpu_labels"),
         inline_limit=int(_number("inline_limit")),

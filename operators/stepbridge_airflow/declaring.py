@@ -12,7 +12,7 @@ from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperato
 from stepbridge.failures import OperatorProblem
 from stepbridge.resources import Resources
 from stepbridge.secrets import Secret
-from stepbridge_airflow import arguments, options
+from stepbridge_airflow import arguments, options, pod_objects
 from stepbridge_airflow.budgets import Budgets
 from stepbridge_airflow.compat import BaseOperator, BaseOperatorLink
 from stepbridge_airflow.escalation import Escalate
@@ -31,12 +31,15 @@ _UNUSED = tuple(
 
 
 def template_fields(pod_operator: Any) -> tuple[str, ...]:
-    """The templated arguments of a step over *pod_operator*, a class."""
+    """The templated arguments of a step over *pod_operator*, a class: its own and all of a pod."""
+    taken = inspect.signature(pod_operator.__init__).parameters
+    known = [name for name in pod_operator.template_fields if name not in options.OWNED]
     return (
         "templates_dict",
         "op_args",
         "op_kwargs",
-        *(name for name in pod_operator.template_fields if name not in options.OWNED),
+        *known,
+        *(name for name in pod_objects.TEMPLATED if name in taken and name not in known),
     )
 
 
@@ -99,9 +102,16 @@ class StepBase(StepMixin, BaseOperator):
         schedule_timeout_seconds: int | None = None,
         startup_timeout_seconds: int | None = None,
         startup_check_interval_seconds: int = 1,
-        poll_interval: float = 2,
         log_events_on_failure: bool = True,
         log_pod_spec_on_failure: bool = False,
+        ports: Any = None,
+        volumes: Any = None,
+        volume_mounts: Any = None,
+        env_from: Any = None,
+        pod_runtime_info_envs: Any = None,
+        affinity: Any = None,
+        tolerations: Any = None,
+        image_pull_secrets: Any = None,
         **kwargs: Any,
     ) -> None:
         place = f"task {kwargs.get('task_id')!r}"
@@ -128,16 +138,30 @@ class StepBase(StepMixin, BaseOperator):
             if seconds is not None
         }
         pod_secrets = [one for one in secrets or () if not isinstance(one, Secret)]
+        held = {
+            "ports": ports,
+            "volumes": volumes,
+            "volume_mounts": volume_mounts,
+            "pod_runtime_info_envs": pod_runtime_info_envs,
+            "affinity": affinity,
+            "tolerations": tolerations,
+            "image_pull_secrets": image_pull_secrets,
+        }
+        if not mapped_later:
+            pod_objects.check({**kwargs, **held, "env_from": env_from}, place=place)
         super().__init__(
             do_xcom_push=do_xcom_push,
             secrets=pod_secrets or None,
             startup_check_interval_seconds=startup_check_interval_seconds,
-            poll_interval=poll_interval,
             log_events_on_failure=log_events_on_failure,
             log_pod_spec_on_failure=log_pod_spec_on_failure,
+            env_from=list(env_from) if isinstance(env_from, list | tuple) else env_from,
             **given_times,
-            **{**kwargs, **dict.fromkeys(_UNUSED)},
+            **{**kwargs, **dict.fromkeys((*_UNUSED, *held))},
         )
+        for name, given in held.items():
+            if given is not None:
+                setattr(self, name, given)
         lists = {
             name: options.names(given, name=name, place=place)
             for name, given in (

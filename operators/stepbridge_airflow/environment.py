@@ -34,7 +34,7 @@ def values_of(variables: Mapping[str, str], connections: Sequence[str]) -> dict[
 
 
 def name_secrets(pod: Any, container: str) -> None:
-    """Tell the runner in *pod*, a ``V1Pod``, what of its container comes from Secrets, so that no log shows it.
+    """Tell the runner what *pod*, a ``V1Pod``, gives it from Secrets, so that no log shows it.
 
     :param container: the step's.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import secrets
 import tempfile
@@ -14,13 +15,22 @@ from typing import Any
 from stepbridge import documents
 from stepbridge.artifact import Artifact, Draft, Producer
 from stepbridge.cache.lookup import Hit, Miss, look_up
-from stepbridge.contract import Attempt, CacheEntry, CacheTarget, Limits, Request, Result, Value
+from stepbridge.contract import (
+    Attempt,
+    CacheEntry,
+    CacheTarget,
+    InputsRecord,
+    Limits,
+    Request,
+    Result,
+    Value,
+)
 from stepbridge.failures import StoreProblem
 from stepbridge.leaves import published
 from stepbridge.store.base import Store
 from stepbridge.store.opening import open_store, store_at
 from stepbridge_airflow import config, inputs, options, xcom
-from stepbridge_airflow.attempts import Attempts, InputsRecord, now
+from stepbridge_airflow.attempts import Attempts, now
 from stepbridge_airflow.links import DETAILS
 from stepbridge_airflow.local_run import LocalRun
 from stepbridge_airflow.planning import Plan, Planner
@@ -100,7 +110,9 @@ class Execution:
                 reason, dead = found.reason, found.dead
                 self._say_miss(target, found)
             work = self._work(self._publish(plan), target, reason, replace_entry=dead)
-        return self._done(self._start(site).begin(work))
+        way = self._start(site)
+        with self._operator.cluster_access() if self.pods else contextlib.nullcontext():
+            return self._done(way.begin(work))
 
     def resume(self, event: Mapping[str, Any]) -> Finished:
         """Go on when the trigger has seen something of the step's pod.
@@ -111,7 +123,8 @@ class Execution:
         """
         run = PodRun(self._site(), self._attempts(), self._plain)
         self._way = run
-        return self._done(run.resume(event))
+        with self._operator.cluster_access():
+            return self._done(run.resume(event))
 
     def _site(self) -> Site:
         self._settings = config.read(store=self._step.store)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from stepbridge.failures import StepbridgeError
@@ -64,6 +65,10 @@ class StepMixin:
             execution.cancel()
             return
         _pod_operator(self).on_kill()
+
+    def cluster_access(self) -> AbstractContextManager[None]:
+        """What holds while the step's own calls to the cluster are made; nothing here."""
+        return nullcontext()
 
     def step_parts(self) -> PodParts:
         """What the step says of its pod, with placeholders for what only a run knows."""

@@ -48,9 +48,12 @@ class StepOperator(declaring.StepBase, KubernetesPodOperator):
     :param schedule_timeout_seconds: KubernetesPodOperator's name for ``budgets.schedule``.
     :param startup_timeout_seconds: KubernetesPodOperator's name for ``budgets.pull``.
     :param startup_check_interval_seconds: how often a starting pod is looked at.
-    :param poll_interval: seconds between two looks of the trigger, where deferrable.
     :param log_events_on_failure: log the events of a pod that failed.
     :param log_pod_spec_on_failure: log the pod as well, with the values of its environment.
+
+    KubernetesPodOperator's arguments that describe parts of a pod (``volumes``, ``affinity``,
+    ``full_pod_spec``, ...) take objects of the kubernetes client or mappings with the names of YAML, which
+    are templated.
     """
 
     template_fields: Sequence[str] = declaring.template_fields(KubernetesPodOperator)

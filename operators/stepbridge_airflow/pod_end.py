@@ -13,6 +13,7 @@ from stepbridge_airflow.pod_facts import PodFacts
 from stepbridge_airflow.work import Site
 
 _FORCED = 15.0
+_MARGIN = 5.0
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,8 @@ class PodEnd:
 
     :param killed: Airflow told the task to stop: ``on_kill_action`` says whether the pod stays.
     :param grace: seconds that its containers may take to stop.
-    :param other_logs: show the logs of the other containers that the operator names.
+    :param strange: the pod of this name is not the step's: it is left alone.
+    :param replaced: another pod takes its place: it goes, whatever the operator says of ended pods.
     """
 
     site: Site
@@ -29,7 +31,8 @@ class PodEnd:
     record: PodRecord
     killed: bool
     grace: float
-    other_logs: bool
+    strange: bool = False
+    replaced: bool = False
 
     def leave(self, ended: Result | ErrorDocument | None, facts: PodFacts | None, *, sure: bool) -> None:
         """Delete the pod as ``on_finish_action`` says, and its Secret always.
@@ -38,16 +41,22 @@ class PodEnd:
         :param sure: wait until it is gone.
         """
         name, namespace = self.record.name, self.record.namespace
+        patience = 0.0 if self.killed else self.site.settings.api_patience
         try:
-            if self.other_logs:
-                self._show_others(facts)
-            if not self._stays(ended, facts):
-                self.cluster.delete(name, namespace)
-                finished = facts is not None and (facts.finished or not facts.there)
+            if self.site.operator.get_logs and not (self.replaced or self.strange):
+                self._show_others()
+            finished = facts is not None and facts.finished
+            stays = self.strange or self._stays(ended, facts)
+            if not stays:
+                self.cluster.delete(name, namespace, patience=patience)
                 if sure or not (finished or isinstance(ended, Result)):
-                    self._make_sure(name, namespace)
-            if self.record.variables or self.record.connections:
-                self.cluster.delete_secret(pod_parts.secret_name(self.record.request_digest), namespace)
+                    waited = facts is not None and facts.deleting
+                    self._make_sure(name, namespace, _MARGIN if waited else self.grace + _MARGIN)
+            # a pod that stays and has not started would not start without its Secret, which dies with it
+            unread = stays and not (self.strange or isinstance(ended, Result) or (facts and facts.started))
+            if (self.record.variables or self.record.connections) and not unread:
+                secret = pod_parts.secret_name(self.record.request_digest)
+                self.cluster.delete_secret(secret, namespace, patience=patience)
         except ClusterTrouble as trouble:
             self.site.log.error(
                 "pod %s/%s could not be cleaned up (%s); its deadline ends it. To remove it: "
@@ -61,7 +70,9 @@ class PodEnd:
 
     def _stays(self, ended: Result | ErrorDocument | None, facts: PodFacts | None) -> bool:
         operator = self.site.operator
-        if self.killed and _named(getattr(operator, "on_kill_action", "delete_pod")) == "keep_pod":
+        if self.replaced:
+            return False
+        if self.killed and is_spared(operator):
             return True
         rule = _named(operator.on_finish_action)
         if rule == "delete_succeeded_pod":
@@ -70,26 +81,47 @@ class PodEnd:
             return facts is None or facts.phase not in {"Running", "Pending"}
         return rule == "keep_pod"
 
-    def _make_sure(self, name: str, namespace: str) -> None:
-        if self.cluster.wait_gone(name, namespace, self.grace + 5):
+    def _make_sure(self, name: str, namespace: str, seconds: float) -> None:
+        if self.cluster.wait_gone(name, namespace, seconds):
             return
         self.site.log.warning("pod %s/%s does not go; it is removed by force", namespace, name)
         self.cluster.delete(name, namespace, grace=0)
         if not self.cluster.wait_gone(name, namespace, _FORCED):
             raise ClusterTrouble(0, "it is still there after a forced deletion")
 
-    def _show_others(self, facts: PodFacts | None) -> None:
-        if facts is None:
+    def _show_others(self) -> None:
+        """The ends of the logs that the operator names beside the step's own."""
+        operator = self.site.operator
+        base = operator.base_container_name
+        init = operator.init_container_logs
+        if operator.container_logs in (base, [base]) and not init:
             return
-        asked: Any = self.site.operator.container_logs
-        names = [one.name for one in facts.others]
-        if asked is not True:
-            wanted = {asked} if isinstance(asked, str) else set(asked or ())
-            names = [name for name in names if name in wanted]
+        try:
+            pod = self.cluster.look(self.record.name, self.record.namespace, events=False).pod
+        except ClusterTrouble as trouble:
+            self.site.log.warning("the other containers' logs cannot be read: %s", trouble)
+            return
+        if pod is None:
+            return
+        names = [
+            *_asked(init, [one.name for one in pod.spec.init_containers or ()]),
+            *_asked(operator.container_logs, [one.name for one in pod.spec.containers if one.name != base]),
+        ]
         for name in names:
             tail = self.cluster.log_tail(self.record.name, self.record.namespace, name)
             for line in tail.splitlines():
                 self.site.log.info("[%s] %s", name, line)
+
+
+def is_spared(operator: Any) -> bool:
+    """Whether a task that Airflow told to stop lets its pod go on."""
+    return _named(getattr(operator, "on_kill_action", "delete_pod")) == "keep_pod"
+
+
+def _asked(asked: Any, names: list[str]) -> list[str]:
+    """Those of *names* whose logs an argument of KubernetesPodOperator's asks for."""
+    wanted = {asked} if isinstance(asked, str) else set(names if asked is True else asked or ())
+    return [name for name in names if name in wanted]
 
 
 def _named(action: Any) -> str:

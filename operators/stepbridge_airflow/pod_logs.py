@@ -12,6 +12,8 @@ from stepbridge.store.base import Store
 SHOWN = 16 * 1024 * 1024
 _TAIL = 16 * 1024
 _LINE = 64 * 1024
+_BESIDE = 64
+"""Bytes that a line costs in the task's log beside its text: time, level, source."""
 _PAUSE = 2.0
 
 
@@ -24,7 +26,10 @@ class LogPrinter:
     """
 
     def __init__(self, store: Store, prefix: str, show: Callable[[str], None], *, offset: int = 0) -> None:
-        self._follower = LogFollower(store, prefix, offset=offset)
+        again = min(offset, _TAIL)
+        self._follower = LogFollower(store, prefix, offset=offset - again)
+        self._before = again
+        """Bytes that are read for the tail alone: they were shown before."""
         self._where = store.uri(prefix + "log.txt")
         self._show = show
         self._shown = offset
@@ -38,7 +43,7 @@ class LogPrinter:
     @property
     def offset(self) -> int:
         """Bytes whose lines were shown; the begun line is not counted."""
-        return self._follower.offset - len(self._rest)
+        return self._follower.offset + self._before - len(self._rest)
 
     @property
     def tail(self) -> str:
@@ -77,7 +82,7 @@ class LogPrinter:
                 self._line(self._rest)
                 self._rest = b""
             if self._cut:
-                self._show(f"[stepbridge] the log goes on in {self._where}; its last lines:")
+                self._show("[stepbridge] the last lines:")
                 for line in self._tail.split(b"\n")[-40:]:
                     self._show(_text(line))
                 self._cut = False
@@ -88,19 +93,29 @@ class LogPrinter:
 
     def _take(self, data: bytes) -> None:
         self._tail = (self._tail + data)[-_TAIL:]
+        shown = min(self._before, len(data))
+        self._before -= shown
+        data = data[shown:]
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
-            self._line(line)
-        while len(self._rest) >= _LINE:
-            self._line(self._rest[:_LINE])
-            self._rest = self._rest[_LINE:]
+            self._line(self._shortened(line))
+        self._rest = self._shortened(self._rest)
+
+    def _shortened(self, line: bytes) -> bytes:
+        """What is left of *line* when all its pieces of full length were shown."""
+        at = 0
+        while len(line) - at >= _LINE:
+            self._line(line[at : at + _LINE])
+            at += _LINE
+        return line[at:]
 
     def _line(self, line: bytes) -> None:
-        self._shown += len(line) + 1
-        if self._shown > SHOWN:
+        self._shown += len(line) + _BESIDE
+        if self._shown <= SHOWN:
+            self._show(_text(line))
+        elif not self._cut:
             self._cut = True
-            return
-        self._show(_text(line))
+            self._show(f"[stepbridge] the log goes on in {self._where}")
 
 
 def _text(line: bytes) -> str:

@@ -7,32 +7,21 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 from stepbridge import documents
-from stepbridge.backends.base import outcome
 from stepbridge.contract import Attempt, ErrorDocument, Request, Result
-from stepbridge.failures import ObjectExists, OperatorProblem, RunProblem, StepbridgeError, StoreProblem
-from stepbridge_airflow import compat, environment, outcomes, pod_parts, pod_watch
-from stepbridge_airflow.attempts import Attempts, EarlierEnd, PodRecord, now, work_of
-from stepbridge_airflow.cluster import Cluster, ClusterTrouble, Look, trouble_in
-from stepbridge_airflow.outcomes import Seen
+from stepbridge.failures import RunProblem, StepbridgeError, StoreProblem
+from stepbridge_airflow import compat, environment, outcomes, pod_parts, pod_repeat, pod_watch
+from stepbridge_airflow.attempts import Attempts, PodRecord, now, work_of
+from stepbridge_airflow.cluster import Cluster, ClusterTrouble, Look
 from stepbridge_airflow.pod_end import PodEnd
 from stepbridge_airflow.pod_facts import PodFacts
-from stepbridge_airflow.pod_guard import PodGuard
+from stepbridge_airflow.pod_judge import Course, PodJudge
 from stepbridge_airflow.pod_logs import LogPrinter
 from stepbridge_airflow.pod_spec import PodParts
 from stepbridge_airflow.pod_watch import Clock
 from stepbridge_airflow.work import Done, Site, Work
-
-_SETTLING = 15.0
-"""Seconds that a pod whose runner has reported its end gets to end itself."""
-_LONGEST_DELAY = 120.0
-_UNENFORCED = 180.0
-"""Seconds after a pod's deadline by which a kubelet that lives has ended it."""
-_CHECK = 1800.0
-"""Seconds after which a deferred task looks at its running pod itself: the trigger waits for ever."""
 
 
 class PodRun:
@@ -47,18 +36,9 @@ class PodRun:
         self._attempts = attempts
         self._plain = plain
         self._cluster = Cluster(site.operator)
-        self._budgets = site.step.budgets.filled(gpus=site.step.resources.amounts().gpu.count)
-        self._guard = PodGuard(
-            site,
-            self._cluster,
-            deadline=pod_parts.deadline_of(site.operator, site.settings),
-            total=self._budgets.total,
-        )
-        self._killed = False
-        self._blind_since: float | None = None
-        self._refused = 0
-        self._said = ""
-        self._last = PodFacts()
+        self._deadline = pod_parts.deadline_of(site.operator, site.settings)
+        self._judge = PodJudge(site, self._cluster, deadline=self._deadline)
+        self._unowned = False
         self._left = False
         self._work: Work | None = None
         self._request: Request | None = None
@@ -74,6 +54,10 @@ class PodRun:
         return self._request.attempt if self._request is not None else self._attempts.first
 
     @property
+    def _course(self) -> Course:
+        return Course(self.attempt, self._digest, self._record)
+
+    @property
     def _asked(self) -> Request:
         if self._request is None:
             raise AssertionError("a request is claimed or taken up first")
@@ -81,7 +65,7 @@ class PodRun:
 
     def cancel(self) -> None:
         """Airflow told the task to stop; safe from a signal handler."""
-        self._killed = True
+        self._judge.killed = True
         self._plain.on_kill()
 
     # ways in -----------------------------------------------------------------------------------------
@@ -95,7 +79,7 @@ class PodRun:
         self._work = work
         earlier = self._attempts.latest_pod() if self._may_have_earlier() else None
         if earlier is not None and not earlier[1].taken and self._goes_on(*earlier, work):
-            ended = self._outcome()
+            ended = self._judge.outcome(self._course)
             return self._succeeded(ended) if isinstance(ended, Result) else self._live(None)
         self._claim(PodRecord("", "", "", work="", created="", first=now()))
         return self._live(None)
@@ -105,7 +89,8 @@ class PodRun:
 
         :raises RunProblem: SB409 where nothing is known of the pod that the trigger speaks of.
         """
-        found = self._attempts.latest_pod(str(event.get("name", "")))
+        name = str(event.get("name", ""))
+        found = self._site.patiently(lambda: self._attempts.latest_pod(name))
         if found is None:
             raise RunProblem(
                 "SB409",
@@ -113,7 +98,8 @@ class PodRun:
                 place=self._site.place,
                 hint="clear the task; a lifecycle rule must not remove runs/ while they run",
             )
-        self._take_up(*found)
+        attempt, record = found
+        self._site.patiently(lambda: self._take_up(attempt, record))
         return self._live(event)
 
     def _may_have_earlier(self) -> bool:
@@ -123,7 +109,7 @@ class PodRun:
         """Whether that attempt is at this very work, and its pod lives or its result is there."""
         self._take_up(attempt, record)
         same = record.work == work_of(work.make(attempt))
-        ended = self._outcome()
+        ended = self._judge.outcome(self._course)
         look = self._seen(record)
         alive = look is not None and look.facts.there and not look.facts.finished and not look.facts.deleting
         if same and isinstance(ended, Result):
@@ -136,7 +122,7 @@ class PodRun:
             )
             self._adopt(look.pod)
             return True
-        self._end(keep_ended=True).leave(None, look.facts if look else None, sure=True)
+        self._end(replaced=True).leave(None, look.facts if look else None, sure=True)
         self._attempts.write_pod(attempt, replace(record, taken=True))
         return False
 
@@ -146,7 +132,8 @@ class PodRun:
             look = self._cluster.look(record.name, record.namespace, events=False)
         except ClusterTrouble as trouble:
             nothing = PodFacts(name=record.name, namespace=record.namespace)
-            raise outcomes.exception_of(self._ending(nothing, trouble=trouble)) from trouble
+            ended = self._judge.ending(self._course, nothing, trouble=trouble)
+            raise outcomes.exception_of(ended) from trouble
         ours = look.facts.annotations.get(pod_parts.DIGEST_NOTE) == record.request_digest
         return look if look.facts.there and ours else None
 
@@ -155,7 +142,7 @@ class PodRun:
         self._digest = hashlib.sha256(data).hexdigest()
         self._record = record
         self._left = False
-        self._last = PodFacts(name=record.name, namespace=record.namespace)
+        self._judge.turn_to(record)
         self._follow(record.log_offset)
 
     def _adopt(self, pod: Any) -> None:
@@ -181,8 +168,7 @@ class PodRun:
             log_offset=0,
         )
         self._left = False
-        self._last = PodFacts(namespace=str(self._operator.namespace or ""))
-        self._guard.facts = None
+        self._judge.turn_to(self._record)
         operator = self._operator
         operator.pod = operator.pod_request_obj = operator.remote_pod = None
         self._follow(0)
@@ -213,15 +199,19 @@ class PodRun:
 
     def _shown(self, line: str) -> None:
         formatter = getattr(self._operator, "log_formatter", None)
-        container = self._operator.base_container_name
-        self._site.log.info("%s", formatter(container, line) if formatter else line)
+        if formatter is not None:
+            try:
+                line = formatter(self._operator.base_container_name, line)
+            except Exception as error:  # noqa: BLE001 - a user's function, and no reason to lose a result
+                self._site.log.debug("log_formatter raised %r", error)
+        self._site.log.info("%s", line)
 
     # the pod -----------------------------------------------------------------------------------------
 
     def parts(self) -> PodParts:
         """What the attempt says of its pod."""
         work = self._work_at_hand()
-        return pod_parts.parts_of(
+        parts = pod_parts.parts_of(
             self._operator,
             self._site.settings,
             uri=self._site.store.uri(self.attempt.prefix + "request.json"),
@@ -231,6 +221,8 @@ class PodRun:
             variables=work.variables,
             secret=pod_parts.secret_name(self._digest) if work.values else "",
         )
+        # the operator's execution_timeout is not its own while KubernetesPodOperator is steered
+        return replace(parts, deadline=self._deadline)
 
     def prepare(self, pod: Any) -> None:
         """Write down which pod it will be, and make its Secret, before it is created."""
@@ -243,20 +235,20 @@ class PodRun:
             created=created,
             first=self._record.first or created,
         )
-        self._last = PodFacts(name=self._record.name, namespace=self._record.namespace)
+        self._judge.turn_to(self._record)
         self._attempts.write_pod(self.attempt, self._record)
-        if not self._operator.deferrable:
-            self._guard.start(self._record)
         values = self._work_at_hand().values
         if values:
             name, label = pod_parts.secret_name(self._digest), pod_parts.attempt_label(self._digest)
             namespace = pod.metadata.namespace
             self._cluster.create_secret(name, namespace, values, {pod_parts.ATTEMPT_LABEL: label})
-            threading.Thread(target=self._own_secret, args=(self._record,), daemon=True).start()
+            self._unowned = True
+            if not self._operator.deferrable:
+                threading.Thread(target=self._own_secret, args=(self._record,), daemon=True).start()
 
-    def _own_secret(self, record: PodRecord) -> None:
+    def _own_secret(self, record: PodRecord, tries: int = 120) -> None:
         """Let the Secret die with the pod, as soon as that is there."""
-        for _ in range(120):
+        for _ in range(tries):
             try:
                 look = self._cluster.look(record.name, record.namespace, events=False)
                 if look.pod is not None:
@@ -266,6 +258,12 @@ class PodRun:
             except ClusterTrouble:
                 pass
             time.sleep(0.5)
+
+    def _own_before_leaving(self) -> None:
+        """The same where a deferral is to end this process."""
+        if self._unowned:
+            self._unowned = False
+            self._own_secret(self._record, tries=3)
 
     # life --------------------------------------------------------------------------------------------
 
@@ -280,11 +278,14 @@ class PodRun:
                 if following is None:
                     skip_on = self._operator.skip_on_exit_code
                     raise outcomes.exception_of(self._failed(ended), skip_on=skip_on)
-                self._leave(ended)
-                self._wait_before(following)
+                self._failed(ended)
+                pod_repeat.wait_before(self._site, self._record, following, stop=lambda: self._judge.killed)
                 self._claim(following)
                 event = None
         except compat.TaskDeferred:
+            raise
+        except compat.AirflowTaskTimeout:
+            self._failed(self._judge.ending(self._course, self._judge.last, over="run"), sure=True)
             raise
         except BaseException:
             self._leave(None, sure=True)
@@ -292,7 +293,7 @@ class PodRun:
 
     def _watch(self, event: Mapping[str, Any] | None) -> Result | ErrorDocument:
         pause = 0.5
-        if event is not None and pod_watch.is_pending(event):
+        if event is not None and (pod_watch.is_pending(event) or not self._has_more_to_do()):
             event = None
             ended = self._verdict(None)
             if ended is not None:
@@ -308,22 +309,35 @@ class PodRun:
             if time.monotonic() - began < 1:
                 time.sleep(pause)
 
+    def _has_more_to_do(self) -> bool:
+        """Whether KubernetesPodOperator has anything to do at the end of a pod that a trigger saw ending."""
+        operator = self._operator
+        return bool(operator.callbacks) or operator.container_logs != operator.base_container_name
+
     def _let_watch(self, event: Mapping[str, Any] | None) -> BaseException | None:
         """Let KubernetesPodOperator wait for the pod; what it raised, of which the verdict is ours."""
         operator, context = self._operator, self._site.context
         label = (pod_parts.ATTEMPT_LABEL, pod_parts.attempt_label(self._digest))
         if not operator.deferrable:
             self._printer.start()
-            if self._record.name:
-                self._guard.start(self._record)
+        if event is None and self._record.name and operator.pod is None and operator.pod_request_obj is None:
+            self._adopt(pod_watch.named_pod(self._record.name, self._record.namespace))
         self.inside = True
         try:
-            with pod_watch.steered(operator, context, seconds=self._slice(), label=label, check=_CHECK):
+            with pod_watch.steered(
+                operator,
+                context,
+                seconds=self._slice(),
+                label=label,
+                check=self._site.settings.look_interval,
+                await_end=self._await_end,
+            ):
                 if event is None:
-                    self._plain.execute(context)
+                    compat.unguarded(self._plain.execute)(context)
                 else:
                     self._plain.trigger_reentry(context, event)
         except compat.TaskDeferred:
+            self._own_before_leaving()
             self._save_offset()
             raise
         except StepbridgeError:
@@ -333,164 +347,65 @@ class PodRun:
             return error
         finally:
             self.inside = False
-            self._guard.stop()
         return None
 
-    def _slice(self) -> int:
-        if self._operator.callbacks:
-            return pod_watch.whole(self._budgets)
-        asked = self._record.created if self._record.name else now()
-        clock = Clock.of(self._operator.pod, asked)
-        return pod_watch.slice_of(
-            self._facts_at_hand(), clock, self._budgets, deferrable=self._operator.deferrable
-        )
+    def _await_end(self, pod: Any) -> None:
+        """Wait until the pod has ended, in the place of KubernetesPodOperator's ``await_pod_completion``.
 
-    def _facts_at_hand(self) -> PodFacts | None:
-        """What the pod was when it was last read; None where it never was."""
+        That one waits for its container alone: for ever where the node is lost, or where the pod failed
+        before the container started.
+
+        :raises WaitOver: where the pod has not ended and there is nothing to wait for.
+        """
+        del pod
+        name, namespace = self._record.name, self._record.namespace
+        while True:
+            look = self._cluster.look(name, namespace, events=False)
+            facts = self._judge.last = look.facts
+            if facts.finished:
+                return
+            over = self._judge.over(self._course, facts, Clock.of(look.pod, self._record.created))
+            if facts.deleting or self._judge.killed or over:
+                raise pod_watch.WaitOver(f"pod {namespace}/{name} has not ended")
+            time.sleep(float(self._operator.base_container_status_polling_interval))
+
+    def _verdict(self, trouble: BaseException | None) -> Result | ErrorDocument | None:
+        ended = self._judge.judge(self._course, trouble)
+        if self._judge.pod is not None:
+            self._adopt(self._judge.pod)
+        return ended
+
+    def _slice(self) -> int:
+        budgets = self._judge.budgets
+        if self._operator.callbacks:
+            return pod_watch.whole(budgets)
         pod = self._operator.pod
-        if pod is None or pod.status is None:
-            return None
-        return PodFacts.of(pod, container=str(self._operator.base_container_name))
+        known = pod is not None and pod.status is not None
+        facts = PodFacts.of(pod, container=str(self._operator.base_container_name)) if known else None
+        clock = Clock.of(pod, self._record.created if self._record.name else now())
+        return pod_watch.slice_of(facts, clock, budgets, deferrable=self._operator.deferrable)
 
     def _save_offset(self) -> None:
         """Remember how much of the log was shown, for the process that goes on."""
         self._printer.stop()
         self._printer.read()
         if self._printer.offset != self._record.log_offset:
-            self._record = replace(self._record, log_offset=self._printer.offset)
-            self._attempts.write_pod(self.attempt, self._record)
+            self._keep(replace(self._record, log_offset=self._printer.offset))
 
-    # verdict -----------------------------------------------------------------------------------------
-
-    def _verdict(self, trouble: BaseException | None) -> Result | ErrorDocument | None:
-        """How the attempt ended; None where its pod goes on."""
-        ended = self._outcome()
-        if isinstance(ended, Result):
-            return ended
-        refused = trouble_in(trouble)
-        if not self._record.name:
-            raise OperatorProblem(
-                "SB507",
-                f"the pod could not be asked for: {type(trouble).__name__}: {trouble}",
-                place=self._site.place,
-                hint="check the Kubernetes connection, the kubeconfig and the pod's arguments; "
-                "`stepbridge pod render` shows the pod",
-            ) from trouble
+    def _keep(self, record: PodRecord) -> None:
+        """Write *record* down; a store that fails costs what the next process would know, not the step."""
+        self._record = record
         try:
-            look = self._cluster.look(self._record.name, self._record.namespace)
-        except ClusterTrouble as blind:
-            return self._unseen(blind)
-        self._blind_since = None
-        look = self._settled(look, ended)
-        facts = look.facts
-        if look.pod is not None:
-            self._adopt(look.pod)
-            self._last = facts
-        elif self._guard.facts is not None:
-            facts = self._guard.facts
-        elif self._last.there:
-            facts = replace(self._last.vanished(), events=facts.events or self._last.events)
-        over = self._over(facts, Clock.of(look.pod, self._record.created))
-        stuck = not facts.started and (over or outcomes.hopeless(facts))
-        if facts.there and not (facts.finished or facts.deleting or stuck or over or self._killed):
-            self._say_waiting(facts)
-            return self._denied(facts, refused)
-        ended = self._outcome()
-        if isinstance(ended, Result):
-            return ended
-        created = facts.there or refused is None
-        return self._ending(facts, document=ended, over=over, trouble=None if created else refused)
-
-    def _over(self, facts: PodFacts, clock: Clock) -> pod_watch.Over:
-        """Which time limit is used up while the pod goes on."""
-        if facts.finished:
-            return ""
-        if self._total_is_over():
-            return "total"
-        if not facts.started:
-            return pod_watch.over(facts, clock, self._budgets)
-        deadline = pod_parts.deadline_of(self._operator, self._site.settings)
-        return "run" if clock.elapsed > (clock.scheduled or 0) + deadline + _UNENFORCED else ""
-
-    def _outcome(self) -> Result | ErrorDocument | None:
-        ended = outcome(self._site.store, self.attempt)
-        if isinstance(ended, Result) and ended.request_digest != self._digest:
-            return None
-        return ended
-
-    def _settled(self, look: Look, ended: ErrorDocument | None) -> Look:
-        """The pod after a moment, where its runner has reported its end, or the pod is being deleted."""
-        grace = float(self._site.settings.grace) + 20 if look.facts.deleting or self._killed else _SETTLING
-        limit = time.monotonic() + grace
-        waits = ended is not None or look.facts.deleting or self._killed
-        while waits and look.facts.there and not look.facts.finished and time.monotonic() < limit:
-            time.sleep(0.3)
-            try:
-                look = self._cluster.look(self._record.name, self._record.namespace)
-            except ClusterTrouble:
-                return look
-        return look
-
-    def _total_is_over(self) -> bool:
-        at = datetime.now(UTC)
-        total, first = self._budgets.total, self._record.first
-        if total is not None and first and at - datetime.fromisoformat(first) >= total:
-            return True
-        limit, start = self._operator.execution_timeout, self._site.context["ti"].start_date
-        return limit is not None and start is not None and at - start >= limit
-
-    def _unseen(self, blind: ClusterTrouble) -> ErrorDocument | None:
-        """The API server does not say: wait on for a while, unless it refuses for good."""
-        if self._blind_since is None:
-            self._blind_since = time.monotonic()
-        lasted = time.monotonic() - self._blind_since
-        if self._killed or lasted >= self._site.settings.api_patience or blind.status in {401, 403}:
-            return self._ending(self._last, trouble=blind)
-        self._site.log.warning("the pod cannot be seen (%s); still trying", blind)
-        return None
-
-    def _denied(self, facts: PodFacts, refused: ClusterTrouble | None) -> ErrorDocument | None:
-        """The end of a pod that runs while a call that is needed to watch it is forbidden."""
-        self._refused = self._refused + 1 if refused is not None and refused.status == 403 else 0
-        return self._ending(facts, trouble=refused) if self._refused >= 2 else None
-
-    def _say_waiting(self, facts: PodFacts) -> None:
-        if facts.started:
-            return
-        said = outcomes.waiting(facts)
-        if said and said != self._said:
-            self._site.log.info("%s", said)
-            self._said = said
-
-    def _ending(
-        self,
-        facts: PodFacts,
-        *,
-        document: ErrorDocument | None = None,
-        over: pod_watch.Over = "",
-        trouble: ClusterTrouble | None = None,
-    ) -> ErrorDocument:
-        tail = ""
-        if document is None and facts.there and facts.started:
-            base = str(self._operator.base_container_name)
-            tail = self._cluster.log_tail(self._record.name, self._record.namespace, base)
-        seen = Seen(
-            facts=facts,
-            error=document,
-            killed=self._killed,
-            over=over,
-            api=trouble.words if trouble else "",
-            api_status=trouble.status if trouble else 0,
-            log_tail=tail,
-        )
-        return outcomes.ending(seen, self.attempt)
+            self._attempts.write_pod(self.attempt, record)
+        except StoreProblem as problem:
+            self._site.log.warning("the pod's record could not be written: %s", problem)
 
     # ends --------------------------------------------------------------------------------------------
 
     def _succeeded(self, result: Result) -> Done:
         record = self._record
         self._leave(result)
-        self._attempts.write_pod(self.attempt, replace(self._record, taken=True))
+        self._keep(replace(record, taken=True))
         return Done(
             request=self._asked,
             result=result,
@@ -502,64 +417,37 @@ class PodRun:
             earlier=record.earlier,
         )
 
-    def _failed(self, ended: ErrorDocument) -> ErrorDocument:
+    def _failed(self, ended: ErrorDocument, *, sure: bool = False) -> ErrorDocument:
         """The end as it is reported: in the store too, with the log's last lines."""
-        self._leave(ended)
-        key = self.attempt.prefix + "error.json"
-        try:
-            self._site.store.put(key, documents.dump(ended), create=True)
-        except ObjectExists:
-            pass
-        except StoreProblem as problem:
-            self._site.log.warning("the failure's record could not be written: %s", problem)
+        self._say_pod()
+        self._leave(ended, sure=sure)
+        if ended != self._judge.told:
+            try:
+                self._site.store.put(self.attempt.prefix + "error.json", documents.dump(ended))
+            except StoreProblem as problem:
+                self._site.log.warning("the failure's record could not be written: %s", problem)
         if self._record.name:
-            self._attempts.write_pod(self.attempt, replace(self._record, taken=True))
+            self._keep(replace(self._record, taken=True))
         tail = self._printer.tail[-1500:].strip()
         if tail and not ended.signal:
             ended = replace(ended, message=f"{ended.message}\nThe log's last lines:\n{tail}")
         return ended
 
+    def _say_pod(self) -> None:
+        """What ``log_events_on_failure`` and ``log_pod_spec_on_failure`` ask for."""
+        log = self._site.log
+        if self._operator.log_events_on_failure:
+            for event in self._judge.last.events:
+                say = log.warning if event.type == "Warning" else log.info
+                say("pod event: %s - %s", event.reason, event.message)
+        if self._operator.log_pod_spec_on_failure and self._judge.pod is not None:
+            log.info("pod: %s", self._judge.pod)
+
     def _following(self, ended: ErrorDocument) -> PodRecord | None:
         """What the next pod of this try is to be, or None where the end stands."""
-        if self._killed or self._total_is_over():
+        if self._judge.killed or self._judge.whole_is_over(self._course):
             return None
-        record, step = self._record, self._site.step
-        earlier = (
-            *record.earlier,
-            EarlierEnd(ended.kind, ended.code, ended.message[:500], record.name),
-        )
-        if ended.kind == "oom" and step.on_oom is not None:
-            seen = self._facts_at_hand()
-            declared = step.resources.amounts().limits.get("memory", "")
-            limit = record.memory or declared or (seen.memory_limit if seen else "")
-            more = step.on_oom.next(limit) if limit else ""
-            if more:
-                self._site.log.warning(
-                    "%s: %s; the step is repeated with memory=%r", ended.code, ended.message, more
-                )
-                return replace(record, memory=more, earlier=earlier)
-            return None
-        if not outcomes.repeats(ended) or record.repeats >= step.infra_retries:
-            return None
-        repeats = record.repeats + 1
-        last = repeats == step.infra_retries and step.placement.capacity == "spot"
-        self._site.log.warning(
-            "%s: %s; repetition %d of %d%s",
-            ended.code,
-            ended.message,
-            repeats,
-            step.infra_retries,
-            ", off spot" if last else "",
-        )
-        return replace(record, repeats=repeats, on_demand=record.on_demand or last, earlier=earlier)
-
-    def _wait_before(self, following: PodRecord) -> None:
-        if following.repeats == self._record.repeats:
-            return
-        delay = min(_LONGEST_DELAY, self._site.settings.repeat_delay * 2 ** (following.repeats - 1))
-        limit = time.monotonic() + delay
-        while time.monotonic() < limit and not self._killed:
-            time.sleep(min(0.2, delay))
+        return pod_repeat.following(self._site, self._record, ended, self._judge.last)
 
     def _leave(self, ended: Result | ErrorDocument | None, *, sure: bool = False) -> None:
         """Show the rest of the log and remove what the pod leaves."""
@@ -568,16 +456,18 @@ class PodRun:
         self._left = True
         self._printer.finish()
         if self._record.name:
-            self._end().leave(ended, self._facts_at_hand(), sure=sure)
+            seen = self._judge.last if self._judge.pod is not None else None
+            self._end().leave(ended, seen, sure=sure)
 
-    def _end(self, *, keep_ended: bool = False) -> PodEnd:
+    def _end(self, *, replaced: bool = False) -> PodEnd:
         return PodEnd(
             self._site,
             self._cluster,
             self._record,
-            killed=self._killed,
-            grace=float(self._site.settings.grace) + 20,
-            other_logs=bool(self._operator.get_logs) and not keep_ended,
+            killed=self._judge.killed,
+            grace=pod_watch.grace_of(self._operator.pod),
+            strange=self._judge.strange,
+            replaced=replaced,
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
@@ -18,23 +18,36 @@ _BACKSTOP = timedelta(minutes=10)
 Over = Literal["", "schedule", "pull", "start", "run", "total"]
 
 
+class WaitOver(Exception):
+    """A pod has not ended, and there is something to decide."""
+
+
 @contextlib.contextmanager
 def steered(
-    operator: Any, context: Mapping[str, Any], *, seconds: int, label: tuple[str, str], check: float
+    operator: Any,
+    context: Mapping[str, Any],
+    *,
+    seconds: int,
+    label: tuple[str, str],
+    check: float,
+    await_end: Callable[[Any], None],
 ) -> Iterator[None]:
     """Let *operator*'s KubernetesPodOperator watch without acting: it adds no sidecar and deletes nothing.
 
     ``do_xcom_push`` means a second container to it, ``on_finish_action`` a deletion before the end could be
-    read, ``reattach_on_restart`` a pod of the same task whatever is in it. The log comes from the store.
+    read, ``reattach_on_restart`` a pod of the same task whatever is in it. The log comes from the store, and
+    other containers' logs are shown at the end: older providers wait for those of init containers for ever.
 
     :param seconds: how long it waits for a pending pod.
     :param label: of the one pod that is the attempt's.
+    :param await_end: waits for the end of a pod that has started, in the place of its own wait.
     :param check: seconds after which a deferred task is woken even where the trigger sees nothing new.
     """
     values: dict[str, Any] = {
         "do_xcom_push": False,
         "on_finish_action": type(operator.on_finish_action)("keep_pod"),
         "get_logs": False,
+        "init_container_logs": None,
         "log_events_on_failure": False,
         "log_events_on_startup": False,
         "log_pod_spec_on_failure": False,
@@ -47,6 +60,9 @@ def steered(
     }
     before = {name: operator.__dict__[name] for name in values if name in operator.__dict__}
     operator.__dict__.update({name: values[name] for name in before})
+    # a label on a pod that is about to go; nothing here looks for it
+    operator.__dict__["patch_already_checked"] = _leave_unmarked
+    operator.__dict__["await_pod_completion"] = await_end
     try:
         yield
     except TaskDeferred as deferred:
@@ -56,7 +72,28 @@ def steered(
         deferred.timeout = None if left is None else left + _BACKSTOP
         raise
     finally:
+        del operator.__dict__["patch_already_checked"], operator.__dict__["await_pod_completion"]
         operator.__dict__.update(before)
+
+
+def _leave_unmarked(pod: Any, *, reraise: bool = True) -> None:
+    """In the place of KubernetesPodOperator's ``patch_already_checked``."""
+    del pod, reraise
+
+
+def grace_of(pod: Any) -> float:
+    """Seconds that the containers of a ``V1Pod`` may take to stop; None stands for a usual one."""
+    given = pod.metadata.deletion_grace_period_seconds if pod is not None else None
+    if given is None and pod is not None and pod.spec is not None:
+        given = pod.spec.termination_grace_period_seconds
+    return 30.0 if given is None else float(given)
+
+
+def named_pod(name: str, namespace: str) -> Any:
+    """A ``V1Pod`` of which only the name is known: enough to wait for it, and none is created."""
+    from kubernetes.client import V1ObjectMeta, V1Pod
+
+    return V1Pod(metadata=V1ObjectMeta(name=name, namespace=namespace))
 
 
 def _woken_after(operator: Any, context: Mapping[str, Any], check: float) -> timedelta | None:
@@ -119,10 +156,10 @@ def slice_of(facts: PodFacts | None, clock: Clock, budgets: Budgets, *, deferrab
 
     A look of a deferred task costs a worker's start, so it is rarer there.
     """
-    shortest, longest = (60.0, 600.0) if deferrable else (10.0, 60.0)
+    shortest, longest = (20.0, 600.0) if deferrable else (10.0, 60.0)
     wait = min(longest, max(shortest, clock.elapsed))
     if facts is None or not facts.scheduled:
-        left = _seconds(budgets.schedule) - clock.elapsed
+        left = min(_seconds(budgets.schedule) - clock.elapsed, _seconds(budgets.pull))
     else:
         since = clock.elapsed - (clock.scheduled or 0.0)
         left = _seconds(budgets.pull) - since

@@ -65,6 +65,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
         kind="float",
         default="300",
     ),
+    "look_interval": _option(
+        "Seconds after which a deferred task looks at its running pod itself; its trigger waits for ever.",
+        kind="float",
+        default="1800",
+    ),
     "accelerators": _option(
         "TOML file with more GPU models, or other labels of known ones; see docs/pods.md.",
         example="/opt/airflow/config/accelerators.toml",

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
-from stepbridge.contract import Attempt, Request, Result
+from stepbridge.contract import Attempt, InputsRecord, Request, Result
+from stepbridge.failures import ObjectMissing, StoreProblem
 from stepbridge.store.base import Store
-from stepbridge_airflow.attempts import EarlierEnd, InputsRecord
+from stepbridge_airflow.attempts import EarlierEnd
 from stepbridge_airflow.config import Settings
 from stepbridge_airflow.options import StepOptions
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,26 @@ class Site:
     def place(self) -> str:
         """The task, for errors."""
         return f"task {self.operator.task_id!r}"
+
+    def patiently(self, ask: Callable[[], T], *, hopeless: Callable[[], bool] = lambda: False) -> T:
+        """What *ask* gives of the store, asked again for ``api_patience`` seconds where it does not answer.
+
+        :param hopeless: whether asking again is to end at once.
+        :raises StoreProblem: the last one.
+        """
+        limit = time.monotonic() + self.settings.api_patience
+        pause = 0.5
+        while True:
+            try:
+                return ask()
+            except ObjectMissing:
+                raise
+            except StoreProblem as problem:
+                if hopeless() or time.monotonic() >= limit:
+                    raise
+                self.log.warning("the store does not answer (%s); still trying", problem)
+            time.sleep(pause)
+            pause = min(15.0, pause * 2)
 
     def uri(self, prefix: str) -> str:
         """The address of all below *prefix* in the store, with a closing slash."""

@@ -76,14 +76,14 @@ class Project:
             spec.loader.exec_module(module)
         finally:
             sys.path.remove(str(self.root))
-        fresh = {
-            name
-            for name in set(sys.modules) - before
-            if str(getattr(sys.modules[name], "__file__", "")).startswith(str(self.root))
-            or name in {p.name for p in self.root.iterdir() if p.is_dir()}
-        }
-        self.loaded += [mangled, *fresh]
+            self.loaded += [mangled, *(name for name in set(sys.modules) - before if self._own(name))]
         return module
+
+    def _own(self, name: str) -> bool:
+        """True for a loaded module that lies in the project; a namespace package has no file."""
+        found = vars(sys.modules[name])
+        places = [found.get("__file__"), *found.get("__path__", ())]
+        return any(str(place).startswith(str(self.root)) for place in places if place)
 
     def unload(self) -> None:
         for name in self.loaded:

@@ -374,3 +374,15 @@ def test_pulls_by_a_given_argument_need_no_context(tmp_path: Path) -> None:
 )
 def test_pulls_by_other_formats_are_dynamic(text: str, tmp_path: Path) -> None:
     assert reads(tmp_path, f"def f(ti, n): return ti.xcom_pull({text})").dynamic
+
+
+def test_what_a_plain_builtin_is_called_with_counts(tmp_path: Path) -> None:
+    found = reads(
+        tmp_path,
+        """
+        def f(**context):
+            return bool(Variable.get("flag")), len(context), isinstance(context["params"]["n"], int)
+        """,
+    )
+    assert set(found.variables) == {"flag"}
+    assert "params" in found.context_keys

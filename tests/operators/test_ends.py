@@ -164,7 +164,7 @@ def test_stores_that_cannot_work(lab: Any, capfd: Any, store: str, says: str) ->
         ("return n", "op_kwargs={'n': open}", "SB102"),
         ("return n", "op_kwargs={'n': from_variable('no_such')}", "SB503"),
         ("return n", "op_kwargs={'n': from_context('macros')}", "SB503"),
-        ("return n", "op_kwargs={'n': 1}, secrets=[Secret('n', 'k', env='NOT_THERE')]", "SB507"),
+        ("return n", "op_kwargs={'n': 1}, secrets=[Secret('n', 'k', env='NOT_THERE')]", "SB439"),
         ("return n", "op_kwargs={'n': 1}, code='image', cache='auto'", "SB5|SB6"),
     ],
 )

@@ -1,5 +1,7 @@
 """What KubernetesPodOperator's arguments do to a step's pod, seen over the wire and from inside the pod."""
 
+# ruff: noqa: F811 - fixtures are imported by name
+
 from __future__ import annotations
 
 import json
@@ -9,14 +11,14 @@ from typing import Any
 import pytest
 from podlab import PodLab, pods  # noqa: F401 - the fixture
 
-SHOW = '''
+SHOW = """
 def show():
     import os
     return {name: text for name, text in os.environ.items() if name.startswith("T_")}
 
 with DAG("DAG_ID", start_date=START, schedule=None, default_args=POD, params={"p": "five"}) as d:
     StepOperator(task_id="t", python_callable=show, %s)
-'''
+"""
 
 
 def spec_of(pods: PodLab) -> dict[str, Any]:
@@ -28,8 +30,8 @@ def test_labels_annotations_and_names(pods: PodLab) -> None:
     pods.run(
         SHOW % 'labels={"team": "{{ params.p }}", "n": 1}, annotations={"note": "{{ task.task_id }}"}, '
         'name="my_{{ params.p }}_pod", node_selector={"kubernetes.io/os": "linux"}, '
-        'tolerations=[{"key": "gpu", "operator": "Exists"}], image_pull_secrets="one, two", '
-        'termination_grace_period=7, active_deadline_seconds=99'
+        'tolerations=[{"key": "gpu", "operator": "Exists"}], image_pull_secrets="one,two", '
+        "termination_grace_period=7, active_deadline_seconds=99"
     )
     (pod,) = pods.created()
     meta, spec = pod["metadata"], pod["spec"]
@@ -53,7 +55,8 @@ def test_labels_annotations_and_names(pods: PodLab) -> None:
         'env_vars=[V1EnvVar(name="T_A", value="{{ params.p }}"), V1EnvVar(name="T_B", value="b")]',
         'env_vars=[{"name": "T_A", "value": "five"}, {"name": "T_B", "value": "b"}]',
         'env_vars={"T_A": "five"}, configmaps=["settings"]',
-        'env_vars={"T_A": "five"}, env_from=[V1EnvFromSource(config_map_ref=V1ConfigMapEnvSource(name="settings"))]',
+        'env_vars={"T_A": "five"}, '
+        'env_from=[V1EnvFromSource(config_map_ref=V1ConfigMapEnvSource(name="settings"))]',
     ],
 )
 def test_variables(pods: PodLab, given: str) -> None:
@@ -70,7 +73,7 @@ def test_volumes_and_init_containers(pods: PodLab) -> None:
             args=["echo hello from init; echo filled > {shared}/note"],
             volume_mounts=[V1VolumeMount(name="v", mount_path="{shared}")])],
         init_container_logs=True'''
-    source = SHOW.replace('return {', f'return open("{shared}/note").read()\n    return {{')
+    source = SHOW.replace("return {", f'return open("{shared}/note").read()\n    return {{')
     run = pods.run("from kubernetes.client.models import *\n" + source % given)
     assert run.xcom("t") == "filled\n"
     assert [one["name"] for one in spec_of(pods)["initContainers"]] == ["fill"]
@@ -95,7 +98,9 @@ def test_pod_template_file(pods: PodLab, tmp_path: Path) -> None:
                 "kind": "Pod",
                 "metadata": {"labels": {"from": "template"}},
                 "spec": {
-                    "containers": [{"name": "base", "image": "registry/other:2", "env": [{"name": "T_X", "value": "x"}]}],
+                    "containers": [
+                        {"name": "base", "image": "registry/other:2", "env": [{"name": "T_X", "value": "x"}]}
+                    ],
                     "priorityClassName": "",
                 },
             }
@@ -113,9 +118,7 @@ def test_a_connection_with_its_own_kubeconfig(pods: PodLab, monkeypatch: pytest.
 
     config = yaml.safe_load(pods.cluster.kubeconfig.read_text())
     extra = {"kube_config": json.dumps(config), "namespace": "default"}
-    monkeypatch.setenv(
-        "AIRFLOW_CONN_CLUSTER", json.dumps({"conn_type": "kubernetes", "extra": extra})
-    )
+    monkeypatch.setenv("AIRFLOW_CONN_CLUSTER", json.dumps({"conn_type": "kubernetes", "extra": extra}))
     monkeypatch.setenv("KUBECONFIG", "/no/such/file")
     pods.pod = {"image": "registry/steps:1", "kubernetes_conn_id": "cluster"}
     for more in ("", "deferrable=True, poll_interval=0.5"):
@@ -151,7 +154,7 @@ with DAG("DAG_ID", start_date=START, schedule=None, default_args=POD) as d:
     assert pods.cluster.secrets() == []
 
 
-CALLBACKS = '''
+CALLBACKS = """
 from airflow.providers.cncf.kubernetes.callbacks import KubernetesPodOperatorCallback
 from pathlib import Path
 
@@ -173,7 +176,7 @@ def work():
 
 with DAG("DAG_ID", start_date=START, schedule=None, default_args=POD) as d:
     StepOperator(task_id="t", python_callable=work, callbacks=Note{more})
-'''
+"""
 
 
 @pytest.mark.parametrize(
@@ -208,7 +211,18 @@ def test_callbacks_are_called_once(pods: PodLab, tmp_path: Path, more: str, expe
             assert said.count(name) == 1, (name, said)
 
 
-def test_a_fixed_name_is_used_again(pods: PodLab, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("fails", "more"),
+    [
+        ("os.kill(os.getpid(), signal.SIGKILL)", "infra_retries=1"),
+        ("raise ValueError('again')", "retries=1, retry_delay=timedelta(0)"),
+        (
+            "raise ValueError('again')",
+            "retries=1, retry_delay=timedelta(0), deferrable=True, poll_interval=0.5",
+        ),
+    ],
+)
+def test_a_fixed_name_is_used_again(pods: PodLab, tmp_path: Path, fails: str, more: str) -> None:
     mark = tmp_path / "mark"
     run = pods.run(
         f'''
@@ -218,11 +232,11 @@ def work():
     count = len(mark.read_text()) if mark.exists() else 0
     mark.write_text("x" * (count + 1))
     if count == 0:
-        os.kill(os.getpid(), signal.SIGKILL)
+        {fails}
     return count
 
 with DAG("DAG_ID", start_date=START, schedule=None, default_args=POD) as d:
-    StepOperator(task_id="t", python_callable=work, name="fixed", random_name_suffix=False, infra_retries=1)
+    StepOperator(task_id="t", python_callable=work, name="fixed", random_name_suffix=False, {more})
 '''
     )
     assert run.xcom("t") == 1
@@ -230,9 +244,59 @@ with DAG("DAG_ID", start_date=START, schedule=None, default_args=POD) as d:
     pods.assert_nothing_left()
 
 
+@pytest.mark.parametrize("more", ["", ", deferrable=True, poll_interval=0.5"])
+def test_another_pod_of_the_same_name_is_left_alone(pods: PodLab, capfd: Any, more: str) -> None:
+    source = f'''
+def work():
+    raise ValueError("of the first")
+
+with DAG("DAG_ID", start_date=START, schedule=None, default_args=POD) as d:
+    StepOperator(task_id="t", python_callable=work, name="fixed", random_name_suffix=False,
+        on_finish_action="%s"{more})
+'''
+    pods.run(source % "keep_pod", expect="failed")
+    first = pods.cluster.pod("fixed")
+    assert first is not None
+    capfd.readouterr()
+    pods.run(source % "delete_pod", expect="failed")
+    said = "".join(capfd.readouterr())
+    assert "already exists" in said
+    assert "of the first" not in said
+    left = pods.cluster.pod("fixed")
+    assert left is not None
+    assert left["metadata"]["uid"] == first["metadata"]["uid"]
+
+
+def test_default_args_reach_the_pod(pods: PodLab) -> None:
+    run = pods.run(
+        """
+GIVEN = {**POD, "labels": {"team": "a"}, "env_vars": {"T": "1"}, "deferrable": True, "poll_interval": 0.5,
+    "step_resources": Resources(cpu="250m", memory="64Mi"), "service_account_name": "steps"}
+
+def show():
+    import os
+    return os.environ["T"]
+
+@step
+def also():
+    return 2
+
+with DAG("DAG_ID", start_date=START, schedule=None, default_args=GIVEN) as d:
+    StepOperator(task_id="t", python_callable=show) >> also()
+"""
+    )
+    assert (run.xcom("t"), run.xcom("also")) == ("1", 2)
+    for pod in pods.created():
+        assert pod["metadata"]["labels"]["team"] == "a"
+        assert pod["spec"]["serviceAccountName"] == "steps"
+        assert pod["spec"]["containers"][0]["resources"]["limits"]["memory"] == "64Mi"
+    assert len(pods.created()) == 2
+    pods.assert_nothing_left()
+
+
 def test_mapped_grouped_decorated_and_overridden(pods: PodLab) -> None:
     run = pods.run(
-        '''
+        """
 def double(n):
     return n * 2
 
@@ -246,12 +310,13 @@ def add(a, b):
 
 with DAG("DAG_ID", start_date=START, schedule=None, default_args=POD) as d:
     with TaskGroup("g"):
-        StepOperator.partial(task_id="m", python_callable=double, labels={"x": "y"}, env_vars={"T": "1"}).expand(
-            op_kwargs=[{"n": 1}, {"n": 2}])
+        StepOperator.partial(
+            task_id="m", python_callable=double, labels={"x": "y"}, env_vars={"T": "1"}
+        ).expand(op_kwargs=[{"n": 1}, {"n": 2}])
     made = many.override(image="registry/c:2", task_id="over")(3)
     total = add(made["one"], made["two"])
     StepOperator(task_id="quiet", python_callable=double, op_args=[4], do_xcom_push=False)
-'''
+"""
     )
     assert [run.xcom("g.m", map_index=n) for n in (0, 1)] == [2, 4]
     assert (run.xcom("over", "one"), run.xcom("over", "two"), run.xcom("add")) == (3, 6, 9)
@@ -269,7 +334,7 @@ with DAG("DAG_ID", start_date=START, schedule=None, default_args=POD) as d:
     pods.assert_nothing_left()
 
 
-EXIT = '''
+EXIT = """
 import os, sys
 
 def leave():
@@ -278,7 +343,7 @@ def leave():
 with DAG("DAG_ID", start_date=START, schedule=None, default_args={{**POD, "retries": 0}}) as d:
     StepOperator(task_id="t", python_callable=leave, skip_on_exit_code={codes}{more})
     StepOperator(task_id="after", python_callable=leave).set_upstream(d.get_task("t"))
-'''
+"""
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Collection, Iterable
-from functools import cache, lru_cache
+from functools import cache
 
 from stepbridge import hashing
 from stepbridge.code.source import Source, no_collection
@@ -131,11 +131,28 @@ def form(nodes: Iterable[ast.AST], dropped: Collection[int] = (), docstrings: bo
     return "".join(writer.out)
 
 
-@lru_cache(maxsize=512)
-def module_digest(source: Source, docstrings: bool = False) -> str:
-    """The digest of a whole module's normal form; computed once per content and process."""
+def module_forms(source: Source, docstrings: bool = False) -> list[tuple[ast.stmt, str]]:
+    """The statements of a whole module, each with its normal form."""
+    body = source.tree.body
+    if not docstrings and body and _is_docstring(body[0]):
+        body = body[1:]
+    found = []
     with no_collection():
-        return text_digest(form([source.tree], docstrings=docstrings))
+        for node in body:
+            writer = _Writer((), docstrings)
+            writer.node(node)
+            found.append((node, "".join(writer.out)))
+    return found
+
+
+def forms_digest(forms: Iterable[str]) -> str:
+    """The digest of a module whose statements have these normal forms."""
+    return text_digest(f"Module([{''.join(f'{text},' for text in forms)}]);")
+
+
+def module_digest(source: Source, docstrings: bool = False) -> str:
+    """The digest of a whole module's normal form."""
+    return forms_digest(text for _, text in module_forms(source, docstrings))
 
 
 def text_digest(*texts: str) -> str:

@@ -4,14 +4,124 @@ from __future__ import annotations
 
 import ast
 from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
 
+from stepbridge import hashing
 from stepbridge.code.airflow_names import STAND_INS, is_airflow
 from stepbridge.code.facts import Place
 from stepbridge.code.nodes import Node, absolute
-from stepbridge.code.normal import form, text_digest
+from stepbridge.code.normal import form, forms_digest, module_forms, text_digest
 from stepbridge.code.region import Region
+from stepbridge.code.source import Source
 
 _FLOW = "(control flow)"
+_REST = "(other statements)"
+_SHORT = 16
+
+
+@dataclass(frozen=True)
+class Part:
+    """One definition of the code.
+
+    :param kind: ``step`` (the function that is called), ``function``, ``class``, ``value``, ``import``,
+        ``module``, ``file`` or ``code``.
+    :param digest: hex digits; 16 of them where the digest only explains and does not count.
+    """
+
+    kind: str
+    digest: str
+
+    def __str__(self) -> str:
+        """As :mod:`stepbridge.cache.explain` reads it back."""
+        return f"{self.kind} {self.digest}"
+
+
+@dataclass(frozen=True)
+class ModuleParts:
+    """A module that ships whole.
+
+    :param digest: of all of it, which counts.
+    :param definitions: of each name that a statement at its top level binds, which explains.
+    """
+
+    digest: str
+    definitions: Mapping[str, Part]
+
+
+@lru_cache(maxsize=512)
+def module_parts(source: Source, docstrings: bool) -> ModuleParts:
+    """The parts of a whole module; computed once per content and process."""
+    forms = module_forms(source, docstrings)
+    texts: dict[str, list[str]] = defaultdict(list)
+    kinds: dict[str, str] = {}
+    for node, text in forms:
+        kind = kind_of(node)
+        for name in _bound(node) or [_REST]:
+            texts[name].append(text)
+            kinds[name] = _stronger(kinds.get(name), kind if name != _REST else "code")
+    definitions = {
+        name: Part(kinds[name], hashing.digest_bytes(";".join(found).encode())[:_SHORT])
+        for name, found in texts.items()
+    }
+    return ModuleParts(forms_digest(text for _, text in forms), definitions)
+
+
+def kind_of(node: ast.stmt) -> str:
+    """What a statement makes: ``function``, ``class``, ``value``, ``import`` or, by its effects, ``code``."""
+    match node:
+        case ast.FunctionDef() | ast.AsyncFunctionDef():
+            return "function"
+        case ast.ClassDef():
+            return "class"
+        case ast.Assign() | ast.AnnAssign() | ast.AugAssign():
+            return "value"
+        case ast.Import() | ast.ImportFrom():
+            return "import"
+    return "code"
+
+
+_STRENGTH = ("code", "import", "value", "class", "function")
+
+
+def _stronger(known: str | None, found: str) -> str:
+    """What a name is that several statements make."""
+    return max(known or "code", found, key=_STRENGTH.index)
+
+
+def _bound(node: ast.stmt) -> list[str]:
+    """The names that a statement makes or changes, those inside its blocks included."""
+    match node:
+        case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+            return [node.name]
+        case ast.Import() | ast.ImportFrom():
+            return [(alias.asname or alias.name).partition(".")[0] for alias in node.names]
+        case ast.Assign():
+            return _names_in(node.targets)
+        case ast.AnnAssign() | ast.AugAssign():
+            return _names_in([node.target])
+    inner = (
+        statement
+        for field in ("body", "orelse", "finalbody", "handlers", "cases")
+        for item in getattr(node, field, ())
+        for statement in (getattr(item, "body", ()) if not isinstance(item, ast.stmt) else (item,))
+    )
+    return list(dict.fromkeys(name for statement in inner for name in _bound(statement)))
+
+
+def _names_in(targets: Iterable[ast.expr]) -> list[str]:
+    """The names at the roots of assignment targets: ``a`` of ``a``, ``a.b``, ``a[0]`` and ``(a, b)``."""
+    found: list[str] = []
+    for target in targets:
+        match target:
+            case ast.Name():
+                found.append(target.id)
+            case ast.Attribute() | ast.Subscript() | ast.Starred():
+                found += _names_in([target.value])
+            case ast.Tuple() | ast.List():
+                found += _names_in(target.elts)
+    return list(dict.fromkeys(found))
 
 
 class _Units:
@@ -88,17 +198,23 @@ class _Units:
         return seen
 
 
-def region_parts(region: Region, prefix: str) -> dict[str, str]:
-    """The digest of each name that a region selects, by a name that a person understands."""
+def region_parts(region: Region, prefix: str) -> dict[str, Part]:
+    """What each name is that a region selects, by a name that a person understands."""
     units = _Units(region)
     texts: dict[str, list[str]] = defaultdict(list)
+    kinds: dict[str, str] = {}
     for node in units.nodes:
-        if node in region.facts.futures:
-            texts["__future__"].append(units.form(node))
-            continue
-        for name in _names(region, node):
+        names = ["__future__"] if node in region.facts.futures else _names(region, node)
+        for name in names:
             texts[name].append(units.form(node))
-    return {prefix + name: text_digest(*found) for name, found in texts.items()}
+            kinds[name] = _stronger(kinds.get(name), _kind(region, node))
+    return {prefix + name: Part(kinds[name], text_digest(*found)) for name, found in texts.items()}
+
+
+def _kind(region: Region, node: Node) -> str:
+    if node is region.lambda_node:
+        return "function"
+    return "code" if node.header else kind_of(node.stmt)
 
 
 def _names(region: Region, node: Node) -> list[str]:

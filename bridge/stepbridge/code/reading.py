@@ -308,6 +308,12 @@ class Reader(Evaluator):
 
     # calls -------------------------------------------------------------------------------------------------
 
+    def _inside(self, given: list[ast.expr], frame: Frame) -> None:
+        """What the arguments of a call read that does nothing with a name itself: ``len(context)``."""
+        for item in given:
+            if not isinstance(item, ast.Name):
+                self._visit(item, frame)
+
     def _call(self, node: ast.Call, frame: Frame) -> None:
         if isinstance(node.func, ast.Attribute) and self._method(node, node.func, frame):
             return
@@ -319,6 +325,7 @@ class Reader(Evaluator):
             return
         if isinstance(node.func, ast.Name) and node.func.id not in frame.env:
             if node.func.id in _PLAIN_CALLS:
+                self._inside([*node.args, *(word.value for word in node.keywords)], frame)
                 return
             if self._getattr(node, node.func.id, frame):
                 return

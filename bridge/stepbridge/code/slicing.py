@@ -16,10 +16,10 @@ from stepbridge.code import locate
 from stepbridge.code.facts import Facts
 from stepbridge.code.locate import Callee
 from stepbridge.code.nodes import DEFINITIONS
-from stepbridge.code.normal import module_digest, text_digest
+from stepbridge.code.normal import text_digest
 from stepbridge.code.outside import BESIDE, region_outside, whole_outside
-from stepbridge.code.parts import region_parts
-from stepbridge.code.project import Code, missing_file
+from stepbridge.code.parts import ModuleParts, Part, module_parts, region_parts
+from stepbridge.code.project import Code, Whole, missing_file
 from stepbridge.code.reading import Reader
 from stepbridge.code.reads import Reads
 from stepbridge.code.region import Region, Target
@@ -31,6 +31,8 @@ from stepbridge.code.source import Source, no_collection, read_source
 from stepbridge.failures import CodeProblem
 
 PREFIX = "stepbridge_dag_"
+MOST_DEFINITIONS = 1000
+"""How many definitions of whole modules a slice names, so that the records of a large project stay small."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Slice:
     :param captured: values of the function's closure, handed to the scope; not part of ``digest``.
     :param is_scope: True where ``entry`` is a maker to be called with ``captured`` to get the function.
     :param digest: of the normalised code and data files.
-    :param parts: a digest for each definition, module and file, by a readable name.
+    :param parts: kind and digest of each definition, module and file, by a readable name: for explanations.
     :param requires: installed distributions that the code imports, with version or "".
     :param airflow: names of Airflow's that the code needs in the step's image, with the places.
     :param bound_args: positional arguments that ``functools.partial`` bound.
@@ -106,24 +108,26 @@ class _Slicer:
         self._find()
         modules, parts = self._modules()
         data = self._files(files)
-        parts.update({f"file:{path}": hashing.digest_bytes(content) for path, content in data.items()})
+        parts.update(
+            {f"file:{path}": Part("file", hashing.digest_bytes(content)) for path, content in data.items()}
+        )
         region = self.region
         if region is not None:
             for name, found in region.captured.references.items():
-                parts[f"captured {name}"] = text_digest(found.module, found.expression)
+                parts[f"captured {name}"] = Part("value", text_digest(found.module, found.expression))
         scope = region is not None and region.is_scope
         qualname = self.entry.partition(":")[2]
         home = "" if region is not None and region.shipped == self.entry.partition(":")[0] else self.entry
         digest = text_digest(
             "scope" if scope else "name",
             home or qualname,
-            *(f"{name}={value}" for name, value in sorted(parts.items())),
+            *(f"{name}={part.digest}" for name, part in sorted(parts.items())),
         )
         return Slice(
             entry=self.entry,
             modules=modules,
             digest=digest,
-            parts=dict(sorted(parts.items())),
+            parts={name: str(part) for name, part in sorted(self._explained(parts).items())},
             files=data,
             captured=dict(region.captured.values) if region and scope else {},
             is_scope=scope,
@@ -364,12 +368,12 @@ class _Slicer:
 
     # results -----------------------------------------------------------------------------------------------
 
-    def _modules(self) -> tuple[dict[str, bytes], dict[str, str]]:
+    def _modules(self) -> tuple[dict[str, bytes], dict[str, Part]]:
         modules: dict[str, bytes] = {}
-        parts: dict[str, str] = {}
+        parts: dict[str, Part] = {}
         for name, whole in self.code.wholes.items():
             modules[whole.module.shipped] = render_whole(whole.source, name, whole.module.package)
-            parts[whole.module.shipped] = module_digest(whole.source, b"__doc__" in whole.source.data)
+            parts[whole.module.shipped] = Part("module", self._whole(whole).digest)
         for name, region in sorted(self.code.regions.items()):
             found = self.finder.find(name)
             path = found.shipped if found is not None else f"{name.replace('.', '/')}.py"
@@ -379,6 +383,34 @@ class _Slicer:
                 {f"{path}:{part}" if part in parts else part: value for part, value in found_parts.items()}
             )
         return dict(sorted(modules.items())), parts
+
+    def _whole(self, whole: Whole) -> ModuleParts:
+        return module_parts(whole.source, b"__doc__" in whole.source.data)
+
+    def _explained(self, parts: Mapping[str, Part]) -> dict[str, Part]:
+        """*parts*, which count, and the definitions of whole modules, which only explain."""
+        found = dict(parts)
+        left = MOST_DEFINITIONS
+        for whole in self.code.wholes.values():
+            definitions = self._whole(whole).definitions
+            left -= len(definitions)
+            if left < 0:
+                break
+            found |= {f"{whole.module.shipped}:{name}": part for name, part in definitions.items()}
+        for name in self._entry_names() & found.keys():
+            if found[name].kind == "function":
+                found[name] = Part("step", found[name].digest)
+        return found
+
+    def _entry_names(self) -> set[str]:
+        """Under which names the step's own function can stand among the parts."""
+        module, _, qualname = self.entry.partition(":")
+        own = qualname.partition(".")[0]
+        if self.region is not None:
+            target = self.region.target
+            return {own, "<lambda>", *([target.result] if target is not None else [])}
+        whole = self.code.wholes.get(module)
+        return {f"{whole.module.shipped}:{own}"} if whole is not None else set()
 
     def _reads(self, given: frozenset[str], declared: bool) -> Reads:
         found = self._definition()

@@ -19,6 +19,7 @@ from stepbridge.artifact import Artifact, Draft, Producer
 from stepbridge.contract import (
     Attempt,
     CacheEntry,
+    CacheTarget,
     ErrorDocument,
     Request,
     Result,
@@ -240,7 +241,7 @@ class Run:
                 nonce=secrets.token_hex(16),
                 seconds=self._meter.seconds("run"),
             )
-            _put_entry(store, target.path, entry)
+            _put_entry(store, target, entry)
 
     def _check_result(self, store: Store, key: str) -> None:
         """Another runner of this attempt was first: its result stands if it did the same work."""
@@ -304,13 +305,19 @@ def _put_error(store: Store, key: str, document: ErrorDocument) -> None:
         say(f"error.json could not be written: {problem}")
 
 
-def _put_entry(store: Store, key: str, entry: CacheEntry) -> None:
+def _put_entry(store: Store, target: CacheTarget, entry: CacheEntry) -> None:
+    data = documents.dump(entry)
     try:
-        store.put(key, documents.dump(entry), create=True)
+        store.put(target.path, data, create=True)
     except ObjectExists:
         say("the cache has an entry for this key already; it stays")
     except StoreProblem as problem:
         say(f"the result was not cached: {problem}")
+        return
+    try:
+        store.put(target.latest_path, data)
+    except StoreProblem as problem:
+        say(f"the next miss of this step will not say what changed: {problem}")
 
 
 def _publish(store: Store, attempt: Attempt, outcome: Outcome) -> tuple[Value, dict[str, Value]]:

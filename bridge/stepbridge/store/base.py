@@ -86,6 +86,24 @@ class Store(Protocol):
         """
         ...
 
+    def read(self, key: str) -> tuple[bytes, ObjectInfo]:
+        """The object's bytes and what the store says of these very bytes, in one request; for small objects.
+
+        :raises ObjectMissing: SB302.
+        """
+        ...
+
+    def replace(self, key: str, data: bytes, *, etag: str) -> None:
+        """Write a small object only over the one that the store names *etag* (``If-Match``).
+
+        A conflict or a lost answer is settled by reading: an object with these very bytes is ours, and the
+        call succeeds. So *data* must hold something of its own, a nonce.
+
+        :raises ObjectExists: SB303 where another object is there.
+        :raises ObjectMissing: SB302 where none is.
+        """
+        ...
+
     def head(self, key: str) -> ObjectInfo | None:
         """What the store says of the object, or None."""
         ...

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from stepbridge.contract import StoreSettings
-from stepbridge.failures import ObjectExists, StoreProblem
+from stepbridge.failures import ObjectExists, ObjectMissing, StoreProblem
 from stepbridge.store.base import Download, ObjectInfo, Upload
 from stepbridge.store.connect import RUNTIME, Patience, connect, endpoint_of
 from stepbridge.store.keys import check_foreign, check_key
@@ -88,6 +88,22 @@ class S3Store:
 
         return self.attempt(read, "read", key)
 
+    def read(self, key: str) -> tuple[bytes, ObjectInfo]:
+        """The object's bytes and what the server says of them."""
+        import obstore
+
+        path = self.path(key)
+
+        def read() -> tuple[bytes, ObjectInfo]:
+            found = obstore.get(self.client, path)
+            return bytes(found.bytes()), self._info(found.meta)
+
+        return self.attempt(read, "read", key)
+
+    def replace(self, key: str, data: bytes, *, etag: str) -> None:
+        """Write a small object only over the one that the server names *etag*."""
+        self._settle(key, data, lambda: self.write(key, data, {"e_tag": etag}, None), etag)
+
     def put(
         self, key: str, data: bytes, *, create: bool = False, tags: Mapping[str, str] | None = None
     ) -> None:
@@ -97,8 +113,17 @@ class S3Store:
         else:
             self.attempt(lambda: self.write(key, data, "overwrite", tags), "write", key)
 
-    def write(self, key: str, data: bytes | memoryview, mode: str, tags: Mapping[str, str] | None) -> None:
-        """One PUT, as obstore does it."""
+    def write(
+        self,
+        key: str,
+        data: bytes | memoryview,
+        mode: str | dict[str, str],
+        tags: Mapping[str, str] | None,
+    ) -> None:
+        """One PUT, as obstore does it.
+
+        :param mode: ``overwrite``, ``create``, or the ``e_tag`` of the object to be replaced.
+        """
         import obstore
 
         obstore.put(self.client, self.path(key), data, mode=mode, use_multipart=False, tags=self.tags(tags))
@@ -192,28 +217,37 @@ class S3Store:
         return {key[:128]: item[:256] for key, item in pairs[:MOST_TAGS]}
 
     def _create(self, key: str, data: bytes, tags: Mapping[str, str] | None) -> None:
+        self._settle(key, data, lambda: self.write(key, data, "create", tags), "")
+
+    def _settle(self, key: str, data: bytes, write: Callable[[], None], etag: str) -> None:
+        """Carry out a conditional write; whether it won is read where the answer does not say.
+
+        :param etag: of the object that is to be replaced; empty where none may be there.
+        """
         for number in range(TRIES):
             try:
-                self.write(key, data, "create", tags)
+                write()
                 return
             except client_errors() as error:
                 trouble = Trouble(error)
-                if not trouble.exists and not trouble.passing:
+                if not (trouble.exists or trouble.passing or (etag and trouble.missing)):
                     raise trouble.problem("write", self.uri(key), self.endpoint) from error
                 failure = trouble.problem("write", self.uri(key), self.endpoint)
             found = self._peek(key)
-            if found == data:
+            if found is None and etag:
+                raise ObjectMissing("SB302", "there is no object to replace", place=self.uri(key))
+            if found is not None and found[0] == data:
                 return
-            if found is not None:
+            if found is not None and found[1].etag != etag:
                 raise ObjectExists("SB303", "another object is there", place=self.uri(key))
             if trouble.exhausted:
                 break
             self.wait(number)
         raise failure
 
-    def _peek(self, key: str) -> bytes | None:
+    def _peek(self, key: str) -> tuple[bytes, ObjectInfo] | None:
         try:
-            return self.get(key)
+            return self.read(key)
         except StoreProblem as error:
             if error.code.id == "SB302":
                 return None

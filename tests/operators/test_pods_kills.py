@@ -1,0 +1,165 @@
+"""Kills and outages: Airflow stops the task, the API server or the store fails; never green, nothing left."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+import pytest
+from podlab import DEFERRED, RUNNING, PodLab, faults, pods  # noqa: F401 - the fixture
+
+MODES = pytest.mark.parametrize("mode", ["", DEFERRED], ids=["sync", "deferred"])
+HELD = "once('started')\nhold()"
+
+
+def release(pods: PodLab, *, after: float) -> None:
+    time.sleep(after)
+    pods.flag("go").touch()
+
+
+def test_on_kill_from_another_thread(pods: PodLab) -> None:
+    RUNNING.clear()
+
+    def kill() -> None:
+        pods.wait("started")
+        RUNNING[-1].on_kill()
+
+    pods.meanwhile(kill)
+    header = "def known(context):\n    import podlab\n    podlab.RUNNING.append(context['ti'].task)\n"
+    pods.step(HELD, "infra_retries=3, on_execute_callback=known", header=header, expect="failed")
+    assert (pods.end().code, pods.end().kind) == ("SB405", "interrupted")
+    assert pods.errors() == ["SB405"]
+    assert len(pods.created()) == 1
+    pods.assert_nothing_left()
+
+
+def test_sigterm_of_the_worker(pods: PodLab) -> None:
+    worker = pods.start(pods.load(pods.source(HELD, "infra_retries=3")))
+    pods.wait("started")
+    worker.kill(signal.SIGTERM)
+    assert worker.wait() != 0
+    assert (pods.end().code, pods.end().kind) == ("SB405", "interrupted")
+    assert pods.errors() == ["SB405"]
+    assert len(pods.created()) == 1
+    pods.assert_nothing_left()
+
+
+def test_sigterm_while_the_pod_waits_for_a_node(pods: PodLab) -> None:
+    pods.cluster.inject(faults.Unschedulable())
+    worker = pods.start(pods.load(pods.source(HELD)))
+    pods.wait_for_pod()
+    worker.kill(signal.SIGTERM)
+    assert worker.wait() != 0
+    assert pods.end().code == "SB405"
+    pods.assert_nothing_left()
+
+
+def test_sigterm_that_keeps_the_pod(pods: PodLab) -> None:
+    worker = pods.start(pods.load(pods.source(HELD, "on_kill_action='keep_pod'")))
+    pods.wait("started")
+    worker.kill(signal.SIGTERM)
+    assert worker.wait() != 0
+    assert pods.end().code == "SB405"
+    (pod,) = pods.cluster.pods()
+    assert pod["status"]["phase"] == "Running"
+    assert "deletionTimestamp" not in pod["metadata"]
+    pods.flag("go").touch()
+    pods.cluster.wait_for(lambda: pods.cluster.pods()[0]["status"]["phase"] == "Succeeded", 30)
+    pods.cluster.vanish(pod["metadata"]["name"])
+
+
+@MODES
+def test_an_expired_token(pods: PodLab, mode: str) -> None:
+    def expire() -> None:
+        pods.wait("started")
+        pods.cluster.expire_token()
+        release(pods, after=1)
+
+    pods.meanwhile(expire)
+    assert pods.step(HELD, mode).xcom("work") == 4
+    assert len(pods.created()) == 1
+    pods.assert_nothing_left()
+
+
+@MODES
+@pytest.mark.parametrize(
+    "fault",
+    [
+        faults.Api(status=503, times=3),
+        faults.Api(status=500, times=3),
+        faults.Api(status=429, retry_after=1, times=3),
+        faults.ApiCut(times=3),
+    ],
+    ids=["503", "500", "429", "cut"],
+)
+def test_a_burst_of_errors_while_it_runs(pods: PodLab, fault: faults.Fault, mode: str) -> None:
+    def burst() -> None:
+        pods.wait("started")
+        pods.cluster.inject(fault)
+        release(pods, after=0.5)
+
+    pods.meanwhile(burst)
+    assert pods.step(HELD, mode).xcom("work") == 4
+    assert len(pods.created()) == 1
+    pods.assert_nothing_left()
+
+
+@MODES
+@pytest.mark.parametrize("status", [503, 429])
+def test_a_burst_of_errors_at_the_creation(pods: PodLab, status: int, mode: str) -> None:
+    pods.cluster.inject(faults.Api(status=status, times=2, methods=["POST"], path_contains="/pods"))
+    assert pods.step("", mode).xcom("work") == 4
+    assert len(pods.created()) == 1
+    pods.assert_nothing_left()
+
+
+@MODES
+def test_the_answer_of_the_creation_is_lost(pods: PodLab, mode: str) -> None:
+    pods.cluster.inject(faults.LostCreateAnswer())
+    assert pods.step("", mode).xcom("work") == 4
+    assert len(pods.created()) == 1
+    pods.assert_nothing_left()
+
+
+@pytest.mark.slow
+def test_a_long_outage_fails_the_task_and_the_next_try_cleans_up(pods: PodLab) -> None:
+    outage = []
+
+    def fail() -> None:
+        pods.wait("started")
+        outage.append(pods.cluster.inject(faults.Api(status=503, times=None)))
+        pods.cluster.wait_for(lambda: pods.ends(), 120)
+        outage[0].stop()
+        pods.flag("go").touch()
+
+    pods.meanwhile(fail)
+    pods.step(HELD, "retries=1, retry_delay=timedelta(seconds=3)")
+    assert [end.code for end in pods.ends()] == ["SB434"]
+    pods.assert_nothing_left()
+
+
+@pytest.mark.parametrize("seconds", [2, None], ids=["a-while", "for-good"])
+@MODES
+def test_the_store_fails_when_the_result_is_to_be_read(
+    pods: PodLab, mode: str, seconds: float | None
+) -> None:
+    runs = pods.lab.store / "runs"
+    away = pods.lab.store / "away"
+
+    def fail() -> None:
+        pods.cluster.wait_for(lambda: pods.records("result.json"), 60)
+        runs.rename(away)
+        runs.write_text("not a folder")
+        if seconds is not None:
+            time.sleep(seconds)
+            runs.unlink()
+            away.rename(runs)
+
+    pods.meanwhile(fail)
+    run = pods.step("", mode, expect="success" if seconds else "failed")
+    if seconds:
+        assert run.xcom("work") == 4
+    else:
+        assert pods.end().kind == "infra"
+        assert run.xcom("work") is None
+    pods.assert_nothing_left()
