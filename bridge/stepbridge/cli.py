@@ -1,4 +1,4 @@
-"""The ``stepbridge`` command: look into a store, check that it keeps its promises, print a step's pod.
+"""The ``stepbridge`` command: look into a store and its cache, check the store, print a step's pod.
 
 Exit codes: 0 done, 1 a check failed or the thing asked for is not there, 2 usage or internal error.
 """
@@ -14,11 +14,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from stepbridge import __version__, artifact, documents
+from stepbridge.commands import cache
+from stepbridge.commands.options import add_format, add_store, open_root
 from stepbridge.contract import Attempt, Value
 from stepbridge.failures import StepbridgeError
 from stepbridge.store.base import Store
 
-_STORE_VARIABLE = "AIRFLOW__STEPBRIDGE__STORE"
+_NOT_THERE = frozenset({"SB302", "SB306", "SB602", "SB604"})
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -30,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return command(arguments)
     except StepbridgeError as error:
         print(f"stepbridge: {error}", file=sys.stderr)
-        return 1 if error.code.id in {"SB302", "SB306"} else 2
+        return getattr(arguments, "missing", 1) if error.code.id in _NOT_THERE else 2
     except BrokenPipeError:
         sys.stderr.close()
         return 0
@@ -42,24 +44,24 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     doctor = commands.add_parser("doctor", help="check that the store can be used")
-    _store_option(doctor)
+    add_store(doctor)
     doctor.set_defaults(command=_doctor)
 
     show = commands.add_parser("show", help="the manifest of an artifact")
     show.add_argument("uri", help="the artifact's URI, as in XCom")
-    show.add_argument("--format", choices=("text", "json"), default="text")
+    add_format(show)
     show.set_defaults(command=_show)
 
     runs = commands.add_parser("runs", help="the attempts in the store")
     runs.add_argument("dag_id", nargs="?", default="")
     runs.add_argument("run_id", nargs="?", default="")
-    _store_option(runs)
-    runs.add_argument("--format", choices=("text", "json"), default="text")
+    add_store(runs)
+    add_format(runs)
     runs.set_defaults(command=_runs)
 
     log = commands.add_parser("log", help="the log of one attempt")
     log.add_argument("attempt", help="its prefix as `runs` prints it: runs/DAG/RUN/TASK/MAP/TRY/")
-    _store_option(log)
+    add_store(log)
     log.set_defaults(command=_log)
 
     pod = commands.add_parser("pod", help="what runs on the cluster").add_subparsers(
@@ -74,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
         "--airflow-python", default=sys.executable, help="the interpreter that has Airflow; default: this one"
     )
     render.set_defaults(command=_render)
+    cache.add(commands)
     return parser
 
 
@@ -106,24 +109,6 @@ def _render(arguments: argparse.Namespace) -> int:
     return subprocess.run(command, check=False).returncode
 
 
-def _store_option(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--store",
-        default=os.environ.get(_STORE_VARIABLE, ""),
-        help=f"the store's root URI; default: the environment variable {_STORE_VARIABLE}",
-    )
-
-
-def _open(root: str) -> Store:
-    from stepbridge.store.opening import store_at
-
-    if not root:
-        raise StepbridgeError(
-            "SB311", "no store is named", place="--store", hint=f"give --store URI or set {_STORE_VARIABLE}"
-        )
-    return store_at(root)
-
-
 @dataclass(frozen=True)
 class _Check:
     name: str
@@ -152,7 +137,7 @@ def _checks(store: Store) -> Iterator[_Check]:
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
-    store = _open(arguments.store)
+    store = open_root(arguments.store)
     print(store.root)
     bad = 0
     for check in _checks(store):
@@ -167,7 +152,7 @@ def _show(arguments: argparse.Namespace) -> int:
     found = artifact.parse_uri(arguments.uri)
     if found is None:
         raise StepbridgeError("SB301", "the URI is not an artifact's", place=arguments.uri)
-    store = _open(found[0])
+    store = open_root(found[0])
     manifest = publishing.read_manifest(store, found[1])
     if arguments.format == "json":
         print(json.dumps(documents.to_json(manifest), indent=1, sort_keys=True))
@@ -233,7 +218,7 @@ def _uris(value: Value) -> Iterator[str]:
 
 
 def _runs(arguments: argparse.Namespace) -> int:
-    found = list(_attempts(_open(arguments.store), arguments.dag_id, arguments.run_id))
+    found = list(_attempts(open_root(arguments.store), arguments.dag_id, arguments.run_id))
     if arguments.format == "json":
         print(json.dumps([documents.to_json(run) for run in found], indent=1))
     for run in found if arguments.format == "text" else ():
@@ -247,7 +232,7 @@ def _log(arguments: argparse.Namespace) -> int:
     from stepbridge.runner.logs import read_log
 
     prefix = arguments.attempt.rstrip("/") + "/"
-    for part in read_log(_open(arguments.store), prefix):
+    for part in read_log(open_root(arguments.store), prefix):
         sys.stdout.buffer.write(part)
     sys.stdout.flush()
     return 0

@@ -244,6 +244,7 @@ class Request:
     :param gpus: how many GPUs must be visible.
     :param environment: declared variables that are part of the step; never secrets.
     :param secrets: what the step may read and where it lies; never a value.
+    :param lease: nonce of the lease of ``cache``'s key, for which the runner beats; empty: none.
     :param inline_limit: bytes of JSON up to which a value stays inside the result.
     """
 
@@ -261,6 +262,7 @@ class Request:
     environment: Mapping[str, str] = field(default_factory=dict)
     secrets: tuple[Secret, ...] = ()
     cache: CacheTarget | None = None
+    lease: str = ""
     inline_limit: int = 1024 * 1024
     created: str = ""
     schema: int = SCHEMA
@@ -271,12 +273,14 @@ class InputsRecord:
     """``inputs.json``: the arguments by name and the fields of the cache key, for people and ``explain``.
 
     :param key: the record of the cache key; empty where the cache is off.
+    :param reason: why there was no result to take, as the task's log says it.
     """
 
     step: str
     args: tuple[Value, ...]
     kwargs: Mapping[str, Value]
     key: Mapping[str, Any] = field(default_factory=dict)
+    reason: str = ""
 
 
 @dataclass(frozen=True)

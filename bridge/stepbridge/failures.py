@@ -101,6 +101,9 @@ CODES: dict[str, Code] = _table(
     Code("SB507", "the backend is not available", "config"),
     # 6xx: cache
     Code("SB601", "the step cannot be cached as declared", "config"),
+    Code("SB602", "nothing in the store has this name", "user"),
+    Code("SB603", "the name fits several records", "user"),
+    Code("SB604", "the run has no cache key", "user"),
 )
 
 
@@ -168,6 +171,10 @@ class IntegrityProblem(StoreProblem):
 
 class RunProblem(StepbridgeError):
     """A run failed (SB4xx)."""
+
+
+class CacheProblem(StepbridgeError):
+    """What was asked of the cache cannot be told (SB602 to SB604)."""
 
 
 class OperatorProblem(StepbridgeError):

@@ -74,7 +74,8 @@ class Attempts:
         self._store = store
         self.first = first
         self._tags = tags
-        self._lead = first.prefix.rstrip("/").rpartition("/")[0] + "/"
+        self.lead = first.prefix.rstrip("/").rpartition("/")[0] + "/"
+        """Where the records of all its attempts begin."""
 
     def claim(self, make: Callable[[Attempt], Request], inputs: InputsRecord) -> tuple[Request, bytes]:
         """Write a request under a number of its own; the request and its bytes.
@@ -126,18 +127,18 @@ class Attempts:
         return None
 
     def _numbers(self, ending: str = "") -> set[int]:
-        keys = (info.key for info in self._store.list(self._lead))
-        numbers = (key.removeprefix(self._lead).partition("/")[0] for key in keys if key.endswith(ending))
+        keys = (info.key for info in self._store.list(self.lead))
+        numbers = (key.removeprefix(self.lead).partition("/")[0] for key in keys if key.endswith(ending))
         return {int(number) for number in numbers if number.isdigit()}
 
 
 def work_of(request: Request) -> str:
-    """What *request* asks for, whichever try asks: a digest without attempt, times and try numbers."""
+    """What *request* asks for, whichever try asks: a digest without attempt, lease, times and try numbers."""
     context = request.context
     if context is not None:
         values = {key: value for key, value in context.values.items() if key not in _CHANGING}
         context = replace(context, values=values)
-    bare = replace(request, attempt=Attempt("", "", ""), created="", context=context)
+    bare = replace(request, attempt=Attempt("", "", ""), created="", lease="", context=context)
     return hashlib.sha256(documents.dump(bare)).hexdigest()
 
 

@@ -85,21 +85,23 @@ class Cluster:
     def log_tail(self, name: str, namespace: str, container: str) -> str:
         """The last lines that Kubernetes has of a container's output; empty where it has none."""
         try:
-            answer = self._call(
-                lambda client: client.read_namespaced_pod_log(
-                    name,
-                    namespace,
-                    container=container,
-                    tail_lines=_TAIL_LINES,
-                    limit_bytes=_TAIL_BYTES,
-                    _preload_content=False,
-                    _request_timeout=_TIMES_OUT,
+            tail = self._call(
+                lambda client: (
+                    client.read_namespaced_pod_log(
+                        name,
+                        namespace,
+                        container=container,
+                        tail_lines=_TAIL_LINES,
+                        limit_bytes=_TAIL_BYTES,
+                        _preload_content=False,
+                        _request_timeout=_TIMES_OUT,
+                    ).data
                 ),
                 tries=2,
             )
         except ClusterTrouble:
             return ""
-        return bytes(answer.data).decode("utf-8", "backslashreplace")
+        return bytes(tail).decode("utf-8", "backslashreplace")
 
     def delete(self, name: str, namespace: str, *, grace: int | None = None, patience: float = 0.0) -> None:
         """Ask for the pod's deletion; no error where there is none.

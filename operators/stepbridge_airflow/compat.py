@@ -23,6 +23,7 @@ from airflow.providers.common.compat.sdk import (
     BaseOperatorLink,
     DecoratedOperator,
     MappedOperator,
+    Stats,
     TaskDeferred,
     Variable,
     XCom,
@@ -75,6 +76,7 @@ __all__ = [
     "code_folders",
     "conf",
     "connection_uri",
+    "count",
     "edge_of",
     "task_decorator_factory",
     "unguarded",
@@ -148,6 +150,11 @@ def xcom_of(ti_key: Any, key: str) -> Any:
         run_id=ti_key.run_id,
         map_index=ti_key.map_index,
     )
+
+
+def count(name: str, **tags: str) -> None:
+    """Add one to a counter of Airflow's metrics."""
+    Stats.incr(name, tags=tags)
 
 
 def unguarded(method: Any) -> Callable[..., Any]:

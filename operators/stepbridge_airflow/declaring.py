@@ -80,6 +80,7 @@ class StepBase(StepMixin, BaseOperator):
         ignore: Sequence[str] = (),
         max_age: timedelta | None = None,
         salt: str = "",
+        single_flight: bool = False,
         context_keys: Sequence[str] | None = None,
         variables: Sequence[str] = (),
         connections: Sequence[str] = (),
@@ -157,7 +158,8 @@ class StepBase(StepMixin, BaseOperator):
             log_pod_spec_on_failure=log_pod_spec_on_failure,
             env_from=list(env_from) if isinstance(env_from, list | tuple) else env_from,
             **given_times,
-            **{**kwargs, **dict.fromkeys((*_UNUSED, *held))},
+            # named here, else Airflow takes the default_args' for its own argument of that name
+            **{**kwargs, **dict.fromkeys((*_UNUSED, *held, "resources"))},
         )
         for name, given in held.items():
             if given is not None:
@@ -180,11 +182,12 @@ class StepBase(StepMixin, BaseOperator):
             self.template_ext = templates_exts
         self.show_return_value_in_logs = show_return_value_in_logs
         self.step = StepOptions(
-            resources=resources or step_resources or Resources(),
+            resources=_resources(kwargs.get("default_args") or {}, resources, step_resources),
             cache=cache,
             cache_version=cache_version,
             max_age=max_age,
             salt=salt,
+            single_flight=single_flight,
             context_keys=None
             if context_keys is None
             else options.names(context_keys, name="context_keys", place=place),
@@ -218,4 +221,14 @@ class StepBase(StepMixin, BaseOperator):
         options.refuse_owned(kwargs, place=place)
         if resources is not None:
             kwargs["step_resources"] = resources
-        return super().partial(**kwargs)
+        return super().partial(**kwargs, resources=None)
+
+
+def _resources(defaults: Mapping[str, Any], *given: Resources | None) -> Resources:
+    """What the task itself says before what *defaults*, its ``default_args``, say.
+
+    :param given: by either name; Airflow has filled them from the defaults where it fills any.
+    """
+    usual = [defaults.get("resources"), defaults.get("step_resources")]
+    own = [one for one in given if one not in usual]
+    return next((one for one in [*own, *usual] if one is not None), Resources())

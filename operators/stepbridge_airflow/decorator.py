@@ -50,7 +50,10 @@ class DecoratedStepOperator(DecoratedOperator, StepOperator):
 
 
 class StepDecorator(TaskDecorator):
-    """Airflow's task decorator, with ``resources`` kept from Airflow's argument of that name."""
+    """Airflow's task decorator, with ``resources`` kept from Airflow's argument of that name.
+
+    Mapped, Airflow would take it from ``default_args``; a step finds it there by itself.
+    """
 
     def __attrs_post_init__(self) -> None:
         resources = self.kwargs.pop("resources", None)
@@ -62,6 +65,7 @@ class StepDecorator(TaskDecorator):
         place = f"task {self.kwargs['task_id']!r}, {arguments.place_of(self.function)}"
         options.refuse_owned(self.kwargs, place=place)
         check_types(self.function, (), self.kwargs.get("op_kwargs", {}), place=place)
+        self.kwargs["resources"] = None
         return super()._expand(expand_input, strict=strict)
 
 
@@ -117,6 +121,7 @@ def step(
     ignore: Sequence[str] = ...,
     max_age: timedelta = ...,
     salt: str = ...,
+    single_flight: bool = ...,
     context_keys: Sequence[str] = ...,
     variables: Sequence[str] = ...,
     connections: Sequence[str] = ...,

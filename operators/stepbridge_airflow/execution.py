@@ -7,13 +7,14 @@ import hashlib
 import secrets
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from stepbridge import documents
 from stepbridge.artifact import Artifact, Draft, Producer
+from stepbridge.cache.lease import TTL
 from stepbridge.cache.lookup import Hit, Miss, look_up
 from stepbridge.contract import (
     Attempt,
@@ -29,8 +30,9 @@ from stepbridge.failures import StoreProblem
 from stepbridge.leaves import published
 from stepbridge.store.base import Store
 from stepbridge.store.opening import open_store, store_at
-from stepbridge_airflow import config, inputs, options, xcom
+from stepbridge_airflow import compat, config, inputs, options, pod_watch, xcom
 from stepbridge_airflow.attempts import Attempts, now
+from stepbridge_airflow.flight import Flight
 from stepbridge_airflow.links import DETAILS
 from stepbridge_airflow.local_run import LocalRun
 from stepbridge_airflow.planning import Plan, Planner
@@ -66,7 +68,7 @@ class Execution:
         self._store: Store
         self._first = attempt_of(operator, context)
         self._way: LocalRun | PodRun | None = None
-        self._hit = False
+        self._flight: Flight | None = None
 
     @property
     def pods(self) -> PodRun | None:
@@ -87,31 +89,27 @@ class Execution:
         if self._way is not None:
             self._way.cancel()
 
-    def run(self) -> Finished:
+    def run(self, *, nonce: str = "") -> Finished:
         """Take an equal run's result, or run the step.
 
+        :param nonce: of the lease that a trigger took for this task instance.
         :raises StepbridgeError: where the run could not be prepared or its result not be read.
         :raises AirflowException: where the step failed; see :mod:`stepbridge_airflow.outcomes`.
-        :raises TaskDeferred: where a trigger waits for the step's pod.
+        :raises TaskDeferred: where a trigger waits for the step's pod, or for another run of the same work.
         """
         site = self._site()
         with tempfile.TemporaryDirectory(prefix="stepbridge-inputs-") as folder:
             encoder = inputs.Encoder(Path(folder), self._settings.store, self._settings.inline_limit)
             plan = Planner(self._operator, self._context, self._settings, encoder).plan()
             target = None
-            reason = ""
-            dead = self._step.cache == "refresh"
             if plan.key is not None:
                 target = CacheTarget(plan.step, plan.key.digest, plan.key.record)
-            if target is not None and not dead:
-                found = look_up(self._store, target, max_age=self._step.max_age)
-                if isinstance(found, Hit):
-                    return self._from_hit(plan, found.entry)
-                reason, dead = found.reason, found.dead
-                self._say_miss(target, found)
-            work = self._work(self._publish(plan), target, reason, replace_entry=dead)
+            found = self._look_up(site, target, nonce)
+            if isinstance(found, Hit):
+                return self._from_hit(plan, found.entry)
+            work = self._work(self._publish(plan), target, found.reason, replace_entry=found.dead)
         way = self._start(site)
-        with self._operator.cluster_access() if self.pods else contextlib.nullcontext():
+        with self._flying(), self._operator.cluster_access() if self.pods else contextlib.nullcontext():
             return self._done(way.begin(work))
 
     def resume(self, event: Mapping[str, Any]) -> Finished:
@@ -121,10 +119,46 @@ class Execution:
         :raises AirflowException: where the step failed.
         :raises TaskDeferred: where a trigger waits again.
         """
-        run = PodRun(self._site(), self._attempts(), self._plain)
+        site = self._site()
+        run = PodRun(site, self._attempts(), self._plain)
         self._way = run
         with self._operator.cluster_access():
-            return self._done(run.resume(event))
+            request = run.take_up(event)
+            if request.lease and request.cache is not None:
+                self._flight = Flight(site, request.cache, request.attempt.prefix, request.lease)
+                self._flight.keep()
+            with self._flying():
+                return self._done(run.resume(event))
+
+    def _look_up(self, site: Site, target: CacheTarget | None, nonce: str) -> Hit | Miss:
+        """What the cache has; with ``single_flight`` the lease is ours after a miss."""
+        if target is None:
+            return Miss("")
+        if self._step.cache == "refresh":
+            return Miss("", dead=True)
+        found = look_up(self._store, target, max_age=self._step.max_age)
+        if isinstance(found, Miss):
+            found = self._say_miss(target, found)
+            if self._step.single_flight:
+                self._flight = Flight(site, target, self._first.prefix, nonce)
+                found = self._flight.take(found)
+        compat.count(f"stepbridge.cache.{_outcome_of(found)}", dag_id=self._first.dag_id, step=target.step)
+        return found
+
+    @contextlib.contextmanager
+    def _flying(self) -> Iterator[None]:
+        """Keep the lease, if there is one, while the step runs; give it up at the end."""
+        try:
+            yield
+        except compat.TaskDeferred:
+            if self._flight is not None:
+                budgets = self._step.budgets.filled(gpus=self._step.resources.amounts().gpu.count)
+                self._flight.hand_over(pod_watch.whole(budgets) + TTL)
+                self._flight = None
+            raise
+        finally:
+            if self._flight is not None:
+                self._flight.end()
 
     def _site(self) -> Site:
         self._settings = config.read(store=self._step.store)
@@ -145,18 +179,28 @@ class Execution:
             way.cancel()
         return way
 
-    def _say_miss(self, target: CacheTarget, miss: Miss) -> None:
-        self._log.info("cache miss for key %s: %s", target.key[:12], miss.reason)
+    def _say_miss(self, target: CacheTarget, miss: Miss) -> Miss:
+        """Log why, against the step's newest result; the miss with that reason."""
+        from stepbridge.cache.explain import explain_miss
+
+        reason = explain_miss(self._store, target, miss)
+        say = self._log.warning if miss.failed else self._log.info
+        say("cache: %s (key %s)", reason, target.key[:12])
+        return replace(miss, reason=reason)
 
     # hit ---------------------------------------------------------------------------------------------
 
     def _from_hit(self, plan: Plan, entry: CacheEntry) -> Finished:
         self._log.info(
-            "cache hit for key %s: the result of %s stands, which took %.1f s",
+            "cache hit for key %s: the result of %s from %s stands, which saves %.1f s",
             entry.key[:12],
             entry.source,
+            entry.created,
             entry.seconds,
         )
+        warning = self._pinned(plan, entry)
+        if warning:
+            self._log.warning("%s", warning)
         at = now()
         result = Result(
             attempt=self._first,
@@ -172,7 +216,17 @@ class Execution:
             self._store.put(self._first.prefix + "result.json", documents.dump(result))
         except StoreProblem as problem:
             self._log.warning("the run's record could not be written: %s", problem)
-        return self._finished(plan.step, result, "")
+        return self._finished(plan.step, result, "", taken=entry, warning=warning)
+
+    def _pinned(self, plan: Plan, entry: CacheEntry) -> str:
+        """The warning that code changed under a pin: the new code does not run before the pin moves."""
+        made = entry.record.get("code")
+        if not self._step.cache_version or plan.key is None or made == plan.key.record["code"]:
+            return ""
+        return (
+            f"the code changed since this result was made, and cache_version={self._step.cache_version!r} "
+            "pins it: the result is the old code's. Set another cache_version, or leave it out"
+        )
 
     # run ---------------------------------------------------------------------------------------------
 
@@ -185,7 +239,9 @@ class Execution:
 
         return Work(
             make=make,
-            inputs=InputsRecord(plan.step, plan.args, plan.kwargs, plan.key.record if plan.key else {}),
+            inputs=InputsRecord(
+                plan.step, plan.args, plan.kwargs, plan.key.record if plan.key else {}, reason
+            ),
             variables=plan.variables,
             connections=plan.connections,
             values=plan.values,
@@ -275,6 +331,7 @@ class Execution:
             inline_limit=self._settings.inline_limit,
             created=now(),
             secrets=step.secrets,
+            lease=self._flight.nonce if self._flight is not None else "",
         )
 
     def _done(self, done: Done) -> Finished:
@@ -305,7 +362,15 @@ class Execution:
 
     # end ---------------------------------------------------------------------------------------------
 
-    def _finished(self, step: str, result: Result, reason: str, done: Done | None = None) -> Finished:
+    def _finished(
+        self,
+        step: str,
+        result: Result,
+        reason: str,
+        done: Done | None = None,
+        taken: CacheEntry | None = None,
+        warning: str = "",
+    ) -> Finished:
         load = self._load if self._step.xcom == "value" else None
         pushed = {key: xcom.view(value, load) for key, value in result.xcoms.items()}
         if self._operator.do_xcom_push:
@@ -319,6 +384,8 @@ class Execution:
                 source=result.source,
                 seconds=time.monotonic() - self._started,
                 done=done,
+                taken=taken,
+                warning=warning,
             )
         return Finished(xcom.view(result.output, load), pushed)
 
@@ -344,3 +411,9 @@ def attempt_of(operator: Any, context: Mapping[str, Any]) -> Attempt:
     ti = context["ti"]
     index = ti.map_index if ti.map_index is not None else -1
     return Attempt(ti.dag_id, ti.run_id, operator.task_id, index, max(1, ti.try_number or 1))
+
+
+def _outcome_of(found: Hit | Miss) -> str:
+    if isinstance(found, Hit):
+        return "hit"
+    return "failed" if found.failed else "miss"

@@ -40,6 +40,11 @@ class StepMixin:
             return _pod_operator(self).trigger_reentry(context, event)
         return self._carry_out(context, lambda execution: execution.resume(event))
 
+    def flight_reentry(self, context: Any, event: Mapping[str, Any]) -> Any:
+        """Go on when another run of the same work has ended, or has left its lease to this one."""
+        nonce = str(event.get("nonce") or "")
+        return self._carry_out(context, lambda execution: execution.run(nonce=nonce))
+
     def _carry_out(self, context: Any, act: Callable[[Execution], Finished]) -> Any:
         from stepbridge_airflow.execution import Execution
 

@@ -27,6 +27,7 @@ class StepOperator(declaring.StepBase, KubernetesPodOperator):
     :param ignore: parameters that do not count for the cache key.
     :param max_age: how old a cached result may be.
     :param salt: any text that sets this step's cache apart.
+    :param single_flight: of equal runs at the same time one runs, the others wait for its result.
     :param context_keys: the context keys that count, where analysis cannot tell.
     :param variables: Airflow Variables that the function reads by computed names.
     :param connections: Airflow connections that the function reads by computed names.

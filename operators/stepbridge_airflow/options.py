@@ -39,6 +39,7 @@ class StepOptions:
     ignore: tuple[str, ...] = ()
     max_age: timedelta | None = None
     salt: str = ""
+    single_flight: bool = False
     context_keys: tuple[str, ...] | None = None
     variables: tuple[str, ...] = ()
     connections: tuple[str, ...] = ()
@@ -80,6 +81,7 @@ def check(options: StepOptions, *, place: str) -> None:
         ("timeout", options.timeout, (timedelta, type(None))),
         ("max_age", options.max_age, (timedelta, type(None))),
         ("infra_retries", options.infra_retries, int),
+        ("single_flight", options.single_flight, bool),
         ("environment", options.environment, Mapping),
         ("budgets", options.budgets, Budgets),
         ("placement", options.placement, Placement),
@@ -88,6 +90,13 @@ def check(options: StepOptions, *, place: str) -> None:
     ):
         if not isinstance(given, kind):
             raise _invalid(name, given, f"it takes {_named(kind)}", place)
+    if options.single_flight and options.cache != "auto":
+        raise OperatorProblem(
+            "SB601",
+            f"single_flight has nothing to share with cache={options.cache!r}",
+            place=place,
+            hint="set cache='auto', or leave single_flight out",
+        )
     options.resources.amounts(known_gpus=gpu_models())
     _check_times(options, place)
     _check_texts(options, place)

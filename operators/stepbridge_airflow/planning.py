@@ -12,7 +12,7 @@ from stepbridge.cache.key import Key, build_key
 from stepbridge.contract import CodeRef, ContextData, Inline, Pull, Value
 from stepbridge.failures import OperatorProblem
 from stepbridge.interface import Interface
-from stepbridge_airflow import arguments, bindings, compat, context, environment, options
+from stepbridge_airflow import arguments, bindings, compat, context, environment, options, pod_parts
 from stepbridge_airflow.config import Settings
 from stepbridge_airflow.inputs import Encoder, content_of_paths
 
@@ -273,14 +273,18 @@ class Planner:
     ) -> Key | None:
         if not self._cached:
             return None
-        if found is None:
+        pod = (self._step.backend or self._settings.backend) == "pod"
+        image = pod_parts.image_of(self._operator, self._settings) if pod else ""
+        if found is None and not image.startswith("sha256:"):
             raise OperatorProblem(
                 "SB601",
-                "with code='image' and the local backend nothing says which code runs",
+                "with code='image' nothing but the image's digest says which code runs",
                 place=self._place,
-                hint="use code='ship', or set cache='off'",
+                hint="name the image of a pod by its digest, image='name@sha256:...', use code='ship', or "
+                "set cache='off'",
             )
-        self._check_declared(found)
+        if found is not None:
+            self._check_declared(found)
         inputs = {**inputs, **self._paths(inputs)}
         pulled = {
             f"xcom_pull({','.join(pull.task_ids)}|{pull.key}|{pull.single})": pull.value
@@ -290,10 +294,10 @@ class Planner:
             step=step,
             interface=interface.describe(),
             inputs=inputs,
-            code=found.digest,
-            parts=found.parts,
-            requires=found.requires,
-            image="",
+            code=found.digest if found is not None else image,
+            parts=found.parts if found is not None else {},
+            requires=found.requires if found is not None else {},
+            image=image,
             environment=self._step.environment,
             version=self._step.cache_version,
             salt=self._step.salt,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stepbridge.contract import ErrorDocument, Result
-from stepbridge_airflow import pod_parts
+from stepbridge_airflow import pod_parts, pod_watch
 from stepbridge_airflow.attempts import PodRecord
 from stepbridge_airflow.cluster import Cluster, ClusterTrouble
 from stepbridge_airflow.pod_facts import PodFacts
@@ -34,12 +34,14 @@ class PodEnd:
     strange: bool = False
     replaced: bool = False
 
-    def leave(self, ended: Result | ErrorDocument | None, facts: PodFacts | None, *, sure: bool) -> None:
+    def leave(self, ended: Result | ErrorDocument | None, facts: PodFacts | None, *, sure: bool) -> bool:
         """Delete the pod as ``on_finish_action`` says, and its Secret always.
 
         :param facts: what was last seen of the pod.
         :param sure: wait until it is gone.
+        :return: whether the pod is gone, or asked to go, or stays because it is to.
         """
+        settled = False
         name, namespace = self.record.name, self.record.namespace
         patience = 0.0 if self.killed else self.site.settings.api_patience
         try:
@@ -52,6 +54,7 @@ class PodEnd:
                 if sure or not (finished or isinstance(ended, Result)):
                     waited = facts is not None and facts.deleting
                     self._make_sure(name, namespace, _MARGIN if waited else self.grace + _MARGIN)
+            settled = True
             # a pod that stays and has not started would not start without its Secret, which dies with it
             unread = stays and not (self.strange or isinstance(ended, Result) or (facts and facts.started))
             if (self.record.variables or self.record.connections) and not unread:
@@ -67,6 +70,7 @@ class PodEnd:
                 namespace,
                 name,
             )
+        return settled
 
     def _stays(self, ended: Result | ErrorDocument | None, facts: PodFacts | None) -> bool:
         operator = self.site.operator
@@ -111,6 +115,42 @@ class PodEnd:
             tail = self.cluster.log_tail(self.record.name, self.record.namespace, name)
             for line in tail.splitlines():
                 self.site.log.info("[%s] %s", name, line)
+
+
+def abandon(site: Site, cluster: Cluster, name: str, namespace: str, *, lead: str, lost: bool) -> None:
+    """Remove a pod of which only the name is known, because its record cannot be read.
+
+    Not a pod of another task instance, nor one that the next try goes on with.
+
+    :param lead: where the records of the task instance's attempts begin.
+    :param lost: the record is gone for good: no try can go on with the pod.
+    """
+    try:
+        look = cluster.look(name, namespace, events=False)
+    except ClusterTrouble as trouble:
+        site.log.error("pod %s/%s cannot be seen (%s); its deadline ends it", namespace, name, trouble)
+        return
+    notes = look.facts.annotations
+    ours = notes.get(pod_parts.REQUEST_NOTE, "").startswith(site.store.uri(lead.rstrip("/")) + "/")
+    if not ours or (not lost and awaits_next_try(site, look.facts)):
+        return
+    digest = notes.get(pod_parts.DIGEST_NOTE, "")
+    secret = pod_parts.secret_name(digest)
+    given = [one for container in look.pod.spec.containers for one in container.env_from or ()]
+    held = tuple(secret for one in given if one.secret_ref is not None and one.secret_ref.name == secret)
+    record = PodRecord(name, namespace, digest, work="", created="", variables=held)
+    end = PodEnd(site, cluster, record, killed=False, grace=pod_watch.grace_of(look.pod))
+    end.leave(None, look.facts, sure=True)
+
+
+def awaits_next_try(site: Site, facts: PodFacts) -> bool:
+    """Whether a pod works on although the try failed, for the store did not answer: the next one goes on."""
+    ti = site.context["ti"]
+    alive = facts.there and not facts.finished and not facts.deleting
+    due = (ti.try_number or 1) <= (ti.max_tries or 0) and site.operator.reattach_on_restart is not False
+    if alive and due:
+        site.log.warning("pod %s/%s is left to the next try", facts.namespace, facts.name)
+    return alive and due
 
 
 def is_spared(operator: Any) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 from stepbridge import documents
 from stepbridge.contract import StoreSettings
 from stepbridge.resources import Resources
-from stepbridge_airflow import accelerators, environment
+from stepbridge_airflow import accelerators, environment, pod_spec
 from stepbridge_airflow.attempts import PodRecord
 from stepbridge_airflow.config import Settings
 from stepbridge_airflow.options import StepOptions
@@ -62,6 +62,17 @@ def parts_of(
         service_account=settings.service_account,
         accelerators=accelerators.table(settings.accelerators, schemes=settings.gpu_labels),
     )
+
+
+def image_of(operator: Any, settings: Settings) -> str:
+    """The image of the step's pod for the cache key: its digest where it is named by one, else its name."""
+    image = str(operator.image or "")
+    if not image and (operator.pod_template_file or operator.pod_template_dict or operator.full_pod_spec):
+        parts = parts_of(operator, settings, uri="", digest="", step_id="")
+        image = str(pod_spec.shaped(operator, parts).full_pod_spec.spec.containers[0].image or "")
+    image = image or settings.image
+    _, at, digest = image.partition("@")
+    return digest if at else image
 
 
 def attempt_label(digest: str) -> str:

@@ -11,8 +11,8 @@ from typing import Any
 
 from stepbridge import documents
 from stepbridge.contract import Attempt, ErrorDocument, Request, Result
-from stepbridge.failures import RunProblem, StepbridgeError, StoreProblem
-from stepbridge_airflow import compat, environment, outcomes, pod_parts, pod_repeat, pod_watch
+from stepbridge.failures import ObjectMissing, RunProblem, StepbridgeError, StoreProblem
+from stepbridge_airflow import compat, environment, outcomes, pod_end, pod_parts, pod_repeat, pod_watch
 from stepbridge_airflow.attempts import Attempts, PodRecord, now, work_of
 from stepbridge_airflow.cluster import Cluster, ClusterTrouble, Look
 from stepbridge_airflow.pod_end import PodEnd
@@ -40,6 +40,7 @@ class PodRun:
         self._judge = PodJudge(site, self._cluster, deadline=self._deadline)
         self._unowned = False
         self._left = False
+        self._settled = True
         self._work: Work | None = None
         self._request: Request | None = None
         self._digest = ""
@@ -84,23 +85,35 @@ class PodRun:
         self._claim(PodRecord("", "", "", work="", created="", first=now()))
         return self._live(None)
 
-    def resume(self, event: Mapping[str, Any]) -> Done:
-        """Go on after a deferral.
+    def take_up(self, event: Mapping[str, Any]) -> Request:
+        """Find the run that the trigger speaks of; its request.
 
-        :raises RunProblem: SB409 where nothing is known of the pod that the trigger speaks of.
+        :raises RunProblem: SB409 where nothing is known of the pod.
         """
-        name = str(event.get("name", ""))
-        found = self._site.patiently(lambda: self._attempts.latest_pod(name))
+        name, namespace = str(event.get("name", "")), str(event.get("namespace", ""))
+        try:
+            found = self._site.patiently(lambda: self._attempts.latest_pod(name))
+            if found is not None:
+                self._site.patiently(lambda: self._take_up(*found))
+        except StoreProblem as problem:
+            self._abandon(name, namespace, lost=isinstance(problem, ObjectMissing))
+            raise
         if found is None:
+            self._abandon(name, namespace, lost=True)
             raise RunProblem(
                 "SB409",
-                f"the store has no record of pod {event.get('namespace')}/{event.get('name')}",
+                f"the store has no record of pod {namespace}/{name}",
                 place=self._site.place,
                 hint="clear the task; a lifecycle rule must not remove runs/ while they run",
             )
-        attempt, record = found
-        self._site.patiently(lambda: self._take_up(attempt, record))
+        return self._asked
+
+    def resume(self, event: Mapping[str, Any]) -> Done:
+        """Go on after a deferral, with the run that was taken up."""
         return self._live(event)
+
+    def _abandon(self, name: str, namespace: str, *, lost: bool) -> None:
+        pod_end.abandon(self._site, self._cluster, name, namespace, lead=self._attempts.lead, lost=lost)
 
     def _may_have_earlier(self) -> bool:
         return (self._site.context["ti"].try_number or 1) > 1
@@ -275,10 +288,9 @@ class PodRun:
                 if isinstance(ended, Result):
                     return self._succeeded(ended)
                 following = self._following(ended)
-                if following is None:
-                    skip_on = self._operator.skip_on_exit_code
-                    raise outcomes.exception_of(self._failed(ended), skip_on=skip_on)
-                self._failed(ended)
+                reported = self._failed(ended)
+                if following is None or not self._settled:
+                    raise outcomes.exception_of(reported, skip_on=self._operator.skip_on_exit_code)
                 pod_repeat.wait_before(self._site, self._record, following, stop=lambda: self._judge.killed)
                 self._claim(following)
                 event = None
@@ -287,9 +299,23 @@ class PodRun:
         except compat.AirflowTaskTimeout:
             self._failed(self._judge.ending(self._course, self._judge.last, over="run"), sure=True)
             raise
+        except StoreProblem:
+            if not self._awaits_next_try():
+                self._leave(None, sure=True)
+            raise
         except BaseException:
             self._leave(None, sure=True)
             raise
+
+    def _awaits_next_try(self) -> bool:
+        """Whether the pod works on, for the next try, although the store does not answer."""
+        if self._judge.killed or not self._record.name:
+            return False
+        try:
+            look = self._cluster.look(self._record.name, self._record.namespace, events=False)
+        except ClusterTrouble:
+            return False
+        return pod_end.awaits_next_try(self._site, look.facts)
 
     def _watch(self, event: Mapping[str, Any] | None) -> Result | ErrorDocument:
         pause = 0.5
@@ -421,6 +447,15 @@ class PodRun:
         """The end as it is reported: in the store too, with the log's last lines."""
         self._say_pod()
         self._leave(ended, sure=sure)
+        if self._settled:
+            self._close(ended)
+        tail = self._printer.tail[-1500:].strip()
+        if tail and not ended.signal:
+            ended = replace(ended, message=f"{ended.message}\nThe log's last lines:\n{tail}")
+        return ended
+
+    def _close(self, ended: ErrorDocument) -> None:
+        """Let no later try look at the attempt; one whose pod could not be removed is left to the next."""
         if ended != self._judge.told:
             try:
                 self._site.store.put(self.attempt.prefix + "error.json", documents.dump(ended))
@@ -428,10 +463,6 @@ class PodRun:
                 self._site.log.warning("the failure's record could not be written: %s", problem)
         if self._record.name:
             self._keep(replace(self._record, taken=True))
-        tail = self._printer.tail[-1500:].strip()
-        if tail and not ended.signal:
-            ended = replace(ended, message=f"{ended.message}\nThe log's last lines:\n{tail}")
-        return ended
 
     def _say_pod(self) -> None:
         """What ``log_events_on_failure`` and ``log_pod_spec_on_failure`` ask for."""
@@ -457,7 +488,7 @@ class PodRun:
         self._printer.finish()
         if self._record.name:
             seen = self._judge.last if self._judge.pod is not None else None
-            self._end().leave(ended, seen, sure=sure)
+            self._settled = self._end().leave(ended, seen, sure=sure)
 
     def _end(self, *, replaced: bool = False) -> PodEnd:
         return PodEnd(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from stepbridge.artifact import Artifact
-from stepbridge.contract import Fields, Items, Stored, Value
+from stepbridge.contract import CacheEntry, Fields, Items, Stored, Value
 from stepbridge_airflow.work import Done
 
 SHOWN = 20
@@ -59,6 +59,8 @@ def details(
     source: str,
     seconds: float,
     done: Done | None = None,
+    taken: CacheEntry | None = None,
+    warning: str = "",
 ) -> dict[str, Any]:
     """What people and links want to know of a run; plain JSON without anything secret.
 
@@ -66,6 +68,8 @@ def details(
     :param source: run prefix of the attempt that did the work, for a hit.
     :param seconds: from the start of the task to its result; after a deferral, of its last part.
     :param done: how it ran; None for a hit.
+    :param taken: the entry of a hit: when it was made, and the seconds that its run took.
+    :param warning: what people should look at.
     """
     found = {at: one for place, value in outputs.items() for at, one in artifacts(value, place).items()}
     listed = {
@@ -90,6 +94,8 @@ def details(
         "artifacts": listed,
         "more_artifacts": max(0, len(found) - SHOWN),
         **_ran(done),
+        **({"created": taken.created, "saved": round(taken.seconds, 3)} if taken is not None else {}),
+        **({"warning": warning} if warning else {}),
     }
 
 

@@ -23,16 +23,14 @@ ONE_FILE = {
         "class A(B, n=1111): pass\ndef train(): return A.n\n"
     ),
     "init_subclass": (
-        "class B:\n    def __init_subclass__(cls): cls.n = 1111\n"
-        "class A(B): pass\ndef train(): return A.n\n"
+        "class B:\n    def __init_subclass__(cls): cls.n = 1111\nclass A(B): pass\ndef train(): return A.n\n"
     ),
     "metaclass": (
         "class M(type):\n    def __new__(m, n, b, d): return super().__new__(m, n, b, {**d, 'x': 1111})\n"
         "class A(metaclass=M): pass\ndef train(): return A.x\n"
     ),
     "descriptor": (
-        "class D:\n    def __get__(self, o, t): return 1111\n"
-        "class A:\n    x = D()\ndef train(): return A.x\n"
+        "class D:\n    def __get__(self, o, t): return 1111\nclass A:\n    x = D()\ndef train(): return A.x\n"
     ),
     "set_name": (
         "class D:\n    def __set_name__(self, o, n): o.other = n + '1111'\n"
@@ -84,8 +82,7 @@ ONE_FILE = {
         "import collections\nA = collections.namedtuple('A', 'x', defaults=[1111])\ndef train(): return A().x\n"
     ),
     "decorator with a body": (
-        "def deco(fn):\n    def inner(): return fn() + 1111\n    return inner\n"
-        "@deco\ndef train(): return 1\n"
+        "def deco(fn):\n    def inner(): return fn() + 1111\n    return inner\n@deco\ndef train(): return 1\n"
     ),
     "decorator of a helper": (
         "def deco(fn):\n    return lambda: 1111\n@deco\ndef h(): return 1\ndef train(): return h()\n"
@@ -315,9 +312,18 @@ ONE_FILE = {
 }
 
 SEVERAL = {
-    "imported module": {"dag.py": "import lib\ndef train(): return lib.f()\n", "lib.py": "def f(): return 1111\n"},
-    "imported name": {"dag.py": "from lib import f\ndef train(): return f()\n", "lib.py": "def f(): return 1111\n"},
-    "imported as": {"dag.py": "from lib import f as g\ndef train(): return g()\n", "lib.py": "def f(): return 1111\n"},
+    "imported module": {
+        "dag.py": "import lib\ndef train(): return lib.f()\n",
+        "lib.py": "def f(): return 1111\n",
+    },
+    "imported name": {
+        "dag.py": "from lib import f\ndef train(): return f()\n",
+        "lib.py": "def f(): return 1111\n",
+    },
+    "imported as": {
+        "dag.py": "from lib import f as g\ndef train(): return g()\n",
+        "lib.py": "def f(): return 1111\n",
+    },
     "imports of an import": {
         "dag.py": "import a\ndef train(): return a.f()\n",
         "a.py": "import b\ndef f(): return b.g()\n",
@@ -329,7 +335,10 @@ SEVERAL = {
         "a.py": "import b\ndef f(): return b.g()\n",
         "b.py": "import a\ndef g(): return 1111\n",
     },
-    "import in the body": {"dag.py": "def train():\n    import lib\n    return lib.X\n", "lib.py": "X = 1111\n"},
+    "import in the body": {
+        "dag.py": "def train():\n    import lib\n    return lib.X\n",
+        "lib.py": "X = 1111\n",
+    },
     "import in a helper": {
         "dag.py": "def h():\n    from lib import X\n    return X\ndef train(): return h()\n",
         "lib.py": "X = 1111\n",
@@ -339,14 +348,26 @@ SEVERAL = {
         "a.py": "def f():\n    from b import X\n    return X\n",
         "b.py": "X = 1111\n",
     },
-    "pkg.mod.f()": {**PKG, "dag.py": "import pkg\nimport pkg.mod\ndef train(): return pkg.mod.f()\n", "pkg/mod.py": "def f(): return 1111\n"},
+    "pkg.mod.f()": {
+        **PKG,
+        "dag.py": "import pkg\nimport pkg.mod\ndef train(): return pkg.mod.f()\n",
+        "pkg/mod.py": "def f(): return 1111\n",
+    },
     "pkg.mod.f() that the package imports": {
         "dag.py": "import pkg\ndef train(): return pkg.mod.f()\n",
         "pkg/__init__.py": "from . import mod\n",
         "pkg/mod.py": "def f(): return 1111\n",
     },
-    "import pkg.mod as m": {**PKG, "dag.py": "import pkg.mod as m\ndef train(): return m.X\n", "pkg/mod.py": "X = 1111\n"},
-    "from pkg import mod": {**PKG, "dag.py": "from pkg import mod\ndef train(): return mod.X\n", "pkg/mod.py": "X = 1111\n"},
+    "import pkg.mod as m": {
+        **PKG,
+        "dag.py": "import pkg.mod as m\ndef train(): return m.X\n",
+        "pkg/mod.py": "X = 1111\n",
+    },
+    "from pkg import mod": {
+        **PKG,
+        "dag.py": "from pkg import mod\ndef train(): return mod.X\n",
+        "pkg/mod.py": "X = 1111\n",
+    },
     "re-export": {
         "dag.py": "from pkg import f\ndef train(): return f()\n",
         "pkg/__init__.py": "from .mod import f\n",
@@ -363,7 +384,11 @@ SEVERAL = {
         "pkg/__init__.py": "from .mod import f1111 as f\n",
         "pkg/mod.py": "def __getattr__(name): return lambda: name\n",
     },
-    "code of a package": {**{"pkg/__init__.py": "X = 1111\n"}, "dag.py": "from pkg import mod\ndef train(): return mod.f()\n", "pkg/mod.py": "import pkg\ndef f(): return pkg.X\n"},
+    "code of a package": {
+        **{"pkg/__init__.py": "X = 1111\n"},
+        "dag.py": "from pkg import mod\ndef train(): return mod.f()\n",
+        "pkg/mod.py": "import pkg\ndef f(): return pkg.X\n",
+    },
     "package around a module": {
         "dag.py": "from pkg.mod import f\ndef train(): return f()\n",
         "pkg/__init__.py": "import colorsys\ncolorsys.extra = 1111\n",
@@ -383,18 +408,40 @@ SEVERAL = {
         "dag.py": "try:\n    from no_such import f\nexcept ImportError:\n    from b import f\ndef train(): return f()\n",
         "b.py": "def f(): return 1111\n",
     },
-    "relative import": {**PKG, "dag.py": "from pkg.a import f\ndef train(): return f()\n", "pkg/a.py": "from .b import X\ndef f(): return X\n", "pkg/b.py": "X = 1111\n"},
-    "from . import": {**PKG, "dag.py": "from pkg.a import f\ndef train(): return f()\n", "pkg/a.py": "from . import b\ndef f(): return b.X\n", "pkg/b.py": "X = 1111\n"},
+    "relative import": {
+        **PKG,
+        "dag.py": "from pkg.a import f\ndef train(): return f()\n",
+        "pkg/a.py": "from .b import X\ndef f(): return X\n",
+        "pkg/b.py": "X = 1111\n",
+    },
+    "from . import": {
+        **PKG,
+        "dag.py": "from pkg.a import f\ndef train(): return f()\n",
+        "pkg/a.py": "from . import b\ndef f(): return b.X\n",
+        "pkg/b.py": "X = 1111\n",
+    },
     "from .. import": {
-        **PKG, "pkg/s/__init__.py": "", "dag.py": "from pkg.s.a import f\ndef train(): return f()\n",
-        "pkg/s/a.py": "from .. import b\ndef f(): return b.X\n", "pkg/b.py": "X = 1111\n",
+        **PKG,
+        "pkg/s/__init__.py": "",
+        "dag.py": "from pkg.s.a import f\ndef train(): return f()\n",
+        "pkg/s/a.py": "from .. import b\ndef f(): return b.X\n",
+        "pkg/b.py": "X = 1111\n",
     },
     "from ..x import": {
-        **PKG, "pkg/s/__init__.py": "", "dag.py": "from pkg.s.a import f\ndef train(): return f()\n",
-        "pkg/s/a.py": "from ..b import X\ndef f(): return X\n", "pkg/b.py": "X = 1111\n",
+        **PKG,
+        "pkg/s/__init__.py": "",
+        "dag.py": "from pkg.s.a import f\ndef train(): return f()\n",
+        "pkg/s/a.py": "from ..b import X\ndef f(): return X\n",
+        "pkg/b.py": "X = 1111\n",
     },
-    "star import": {"dag.py": "from lib import *\ndef train(): return f()\n", "lib.py": "def f(): return 1111\n"},
-    "__all__": {"dag.py": "from lib import *\ndef train(): return _f()\n", "lib.py": "__all__ = ['_f']\ndef _f(): return 1111\n"},
+    "star import": {
+        "dag.py": "from lib import *\ndef train(): return f()\n",
+        "lib.py": "def f(): return 1111\n",
+    },
+    "__all__": {
+        "dag.py": "from lib import *\ndef train(): return _f()\n",
+        "lib.py": "__all__ = ['_f']\ndef _f(): return 1111\n",
+    },
     "star through a package": {
         "dag.py": "from pkg import *\ndef train(): return f()\n",
         "pkg/__init__.py": "from .mod import *\n",
@@ -409,28 +456,60 @@ SEVERAL = {
         "dag.py": "from lib import *\ndef train(): return f()\n",
         "lib.py": "__all__ = []\ndef export(fn):\n    __all__.append(fn.__name__)\n    return fn\n@export\ndef f(): return 1111\n",
     },
-    "star that hides a builtin": {"dag.py": "from lib import *\ndef train(): return len([])\n", "lib.py": "def len(x): return 1111\n"},
-    "namespace package": {"dag.py": "from space.mod import f\ndef train(): return f()\n", "space/mod.py": "def f(): return 1111\n"},
-    "namespace in a package": {**PKG, "dag.py": "import pkg.deep.mod\ndef train(): return pkg.deep.mod.X\n", "pkg/deep/mod.py": "X = 1111\n"},
-    "import_module of a literal": {"dag.py": "import importlib\ndef train(): return importlib.import_module('lib').X\n", "lib.py": "X = 1111\n"},
-    "import_module by its name": {"dag.py": "from importlib import import_module\nm = import_module('lib')\ndef train(): return m.X\n", "lib.py": "X = 1111\n"},
+    "star that hides a builtin": {
+        "dag.py": "from lib import *\ndef train(): return len([])\n",
+        "lib.py": "def len(x): return 1111\n",
+    },
+    "namespace package": {
+        "dag.py": "from space.mod import f\ndef train(): return f()\n",
+        "space/mod.py": "def f(): return 1111\n",
+    },
+    "namespace in a package": {
+        **PKG,
+        "dag.py": "import pkg.deep.mod\ndef train(): return pkg.deep.mod.X\n",
+        "pkg/deep/mod.py": "X = 1111\n",
+    },
+    "import_module of a literal": {
+        "dag.py": "import importlib\ndef train(): return importlib.import_module('lib').X\n",
+        "lib.py": "X = 1111\n",
+    },
+    "import_module by its name": {
+        "dag.py": "from importlib import import_module\nm = import_module('lib')\ndef train(): return m.X\n",
+        "lib.py": "X = 1111\n",
+    },
     "relative import_module": {
-        **PKG, "dag.py": "from pkg.a import f\ndef train(): return f()\n",
-        "pkg/a.py": "import importlib\ndef f(): return importlib.import_module('.b', __package__).X\n", "pkg/b.py": "X = 1111\n",
+        **PKG,
+        "dag.py": "from pkg.a import f\ndef train(): return f()\n",
+        "pkg/a.py": "import importlib\ndef f(): return importlib.import_module('.b', __package__).X\n",
+        "pkg/b.py": "X = 1111\n",
     },
     "relative import_module by a literal package": {
-        **PKG, "dag.py": "import importlib\ndef train(): return importlib.import_module('.b', 'pkg').X\n", "pkg/b.py": "X = 1111\n",
+        **PKG,
+        "dag.py": "import importlib\ndef train(): return importlib.import_module('.b', 'pkg').X\n",
+        "pkg/b.py": "X = 1111\n",
     },
-    "import_module of a constant": {"dag.py": "import importlib\nNAME = 'lib'\ndef train(): return importlib.import_module(NAME).X\n", "lib.py": "X = 1111\n"},
+    "import_module of a constant": {
+        "dag.py": "import importlib\nNAME = 'lib'\ndef train(): return importlib.import_module(NAME).X\n",
+        "lib.py": "X = 1111\n",
+    },
     "__import__": {"dag.py": "def train(): return __import__('lib').X\n", "lib.py": "X = 1111\n"},
-    "__getattr__ of a module": {"dag.py": "import lib\ndef train(): return lib.anything\n", "lib.py": "def __getattr__(name): return 1111\n"},
+    "__getattr__ of a module": {
+        "dag.py": "import lib\ndef train(): return lib.anything\n",
+        "lib.py": "def __getattr__(name): return 1111\n",
+    },
     "lazy import by __getattr__": {
         "dag.py": "from pkg import f\ndef train(): return f()\n",
         "pkg/__init__.py": "def __getattr__(name):\n    import pkg.mod as mod\n    return getattr(mod, name)\n",
         "pkg/mod.py": "def f(): return 1111\n",
     },
-    "getattr of a module by a literal": {"dag.py": "import lib\ndef train(): return getattr(lib, 'X')\n", "lib.py": "X = 1111\n"},
-    "getattr of a module by a computed name": {"dag.py": "import lib\ndef train(n='X'): return getattr(lib, n)\n", "lib.py": "X = 1111\n"},
+    "getattr of a module by a literal": {
+        "dag.py": "import lib\ndef train(): return getattr(lib, 'X')\n",
+        "lib.py": "X = 1111\n",
+    },
+    "getattr of a module by a computed name": {
+        "dag.py": "import lib\ndef train(n='X'): return getattr(lib, n)\n",
+        "lib.py": "X = 1111\n",
+    },
     "module for its effect": {
         "dag.py": "import registry\nimport effects\ndef train(): return registry.ALL\n",
         "registry.py": "ALL = []\n",
@@ -447,38 +526,67 @@ SEVERAL = {
         "pkg/registry.py": "ALL = []\n",
         "pkg/effects.py": "from .registry import ALL\nALL.append(1111)\n",
     },
-    "module patched from the DAG file": {"dag.py": "import lib\nlib.X = 1111\ndef train(): return lib.f()\n", "lib.py": "X = 1\ndef f(): return X\n"},
+    "module patched from the DAG file": {
+        "dag.py": "import lib\nlib.X = 1111\ndef train(): return lib.f()\n",
+        "lib.py": "X = 1\ndef f(): return X\n",
+    },
     "class patched from another module": {
         "dag.py": "from lib import A\nimport patches\ndef train(): return A().f()\n",
         "lib.py": "class A:\n    def f(s): return 1\n",
         "patches.py": "from lib import A\ndef f(s): return 1111\nA.f = f\n",
     },
-    "base class of another module": {"dag.py": "from lib import B\nclass A(B): pass\ndef train(): return A().x\n", "lib.py": "class B:\n    x = 1111\n"},
-    "decorator of another module": {"dag.py": "from lib import deco\n@deco\ndef train(): return 1\n", "lib.py": "def deco(fn):\n    def inner(): return fn() + 1111\n    return inner\n"},
-    "enum of another module": {"dag.py": "from lib import E\ndef train(x=None): return E.A.value\n", "lib.py": "import enum\nclass E(enum.Enum):\n    A = 1111\n"},
-    "constant as a default": {"dag.py": "from lib import X\ndef h(x=X): return x\ndef train(): return h()\n", "lib.py": "X = 1111\n"},
+    "base class of another module": {
+        "dag.py": "from lib import B\nclass A(B): pass\ndef train(): return A().x\n",
+        "lib.py": "class B:\n    x = 1111\n",
+    },
+    "decorator of another module": {
+        "dag.py": "from lib import deco\n@deco\ndef train(): return 1\n",
+        "lib.py": "def deco(fn):\n    def inner(): return fn() + 1111\n    return inner\n",
+    },
+    "enum of another module": {
+        "dag.py": "from lib import E\ndef train(x=None): return E.A.value\n",
+        "lib.py": "import enum\nclass E(enum.Enum):\n    A = 1111\n",
+    },
+    "constant as a default": {
+        "dag.py": "from lib import X\ndef h(x=X): return x\ndef train(): return h()\n",
+        "lib.py": "X = 1111\n",
+    },
     "constant in an annotation": {
         "dag.py": "import typing\nfrom lib import M\ndef h(x: M): pass\ndef train(): return str(typing.get_type_hints(h))\n",
         "lib.py": "import typing\nM = typing.Literal[1111]\n",
     },
-    "conditional code of a module": {"dag.py": "import lib\ndef train(): return lib.X\n", "lib.py": "F = 1111\nif F > 2000: X = 1\nelse: X = 2\n"},
+    "conditional code of a module": {
+        "dag.py": "import lib\ndef train(): return lib.X\n",
+        "lib.py": "F = 1111\nif F > 2000: X = 1\nelse: X = 2\n",
+    },
     "submodule that another imports": {
-        **PKG, "dag.py": "import pkg\nimport other\ndef train(): return pkg.mod.X\n",
-        "other.py": "import pkg.mod\n", "pkg/mod.py": "X = 1111\n",
+        **PKG,
+        "dag.py": "import pkg\nimport other\ndef train(): return pkg.mod.X\n",
+        "other.py": "import pkg.mod\n",
+        "pkg/mod.py": "X = 1111\n",
     },
     "package with the name of a function": {
         "dag.py": "from pkg import f\ndef train(): return f()\n",
         "pkg/__init__.py": "from .f import f\n",
         "pkg/f.py": "def f(): return 1111\n",
     },
-    "module docstring that is read": {"dag.py": "import lib\ndef train(): return lib.__doc__\n", "lib.py": "'''1111'''\n"},
-    "docstring of another module's function": {"dag.py": "import lib\ndef train(): return lib.f.__doc__\n", "lib.py": "def f():\n    '''1111'''\n"},
+    "module docstring that is read": {
+        "dag.py": "import lib\ndef train(): return lib.__doc__\n",
+        "lib.py": "'''1111'''\n",
+    },
+    "docstring of another module's function": {
+        "dag.py": "import lib\ndef train(): return lib.f.__doc__\n",
+        "lib.py": "def f():\n    '''1111'''\n",
+    },
     "docstring that a module reads": {
         "dag.py": "import a, b\ndef train(): return b.doc(a.f)\n",
         "a.py": "def f():\n    '''1111'''\n",
         "b.py": "def doc(f): return f.__doc__\n",
     },
-    "partial over modules": {"dag.py": "import functools, lib\ng = functools.partial(lib.f, 1)\ndef train(): return g()\n", "lib.py": "def f(x): return x + 1111\n"},
+    "partial over modules": {
+        "dag.py": "import functools, lib\ng = functools.partial(lib.f, 1)\ndef train(): return g()\n",
+        "lib.py": "def f(x): return x + 1111\n",
+    },
     "registry over modules": {
         "dag.py": "import steps\nfrom registry import ALL\ndef train(): return ALL['a']()\n",
         "registry.py": "ALL = {}\ndef add(name):\n    def deco(fn):\n        ALL[name] = fn\n        return fn\n    return deco\n",
@@ -487,31 +595,135 @@ SEVERAL = {
     "pkgutil.walk_packages": {
         "dag.py": "import pkgutil, importlib, pkg, pkg.a\ndef train():\n"
         "    return [importlib.import_module(m.name).X for m in pkgutil.walk_packages(pkg.__path__, 'pkg.')]\n",
-        "pkg/__init__.py": "", "pkg/a.py": "X = 1111\n",
+        "pkg/__init__.py": "",
+        "pkg/a.py": "X = 1111\n",
+    },
+}
+
+SEVERAL |= {
+    "star import of listed submodules": {
+        **PKG,
+        "pkg/__init__.py": "__all__ = ['mod']\n",
+        "dag.py": "import lib\ndef train(): return lib.mod.X\n",
+        "lib.py": "from pkg import *\n",
+        "pkg/mod.py": "X = 1111\n",
+    },
+    "subclasses that another module lists": {
+        "dag.py": "from lib import B, all\nclass A(B):\n    x = 1111\ndef train(): return all()\n",
+        "lib.py": "class B: pass\ndef all(): return [k.x for k in B.__subclasses__()]\n",
+    },
+    "bound before a star": {
+        "dag.py": "f = 0\nfrom lib import *\ndef train(): return f\n",
+        "lib.py": "f = 1111\n",
     },
 }
 
 FILES = {
-    "importlib.resources.files": {**PKG, "dag.py": "from importlib.resources import files\ndef train(): return files('pkg').joinpath('x.sql').read_text()\n", "pkg/x.sql": "1111"},
-    "files by division": {**PKG, "dag.py": "import importlib.resources\ndef train(): return (importlib.resources.files('pkg') / 'sql' / 'x.sql').read_text()\n", "pkg/sql/x.sql": "1111"},
-    "files of a module": {**PKG, "dag.py": "import pkg\nfrom importlib import resources\ndef train(): return resources.files(pkg).joinpath('sql', 'x.sql').read_text()\n", "pkg/sql/x.sql": "1111"},
-    "files of __package__": {**PKG, "dag.py": "from pkg.a import f\ndef train(): return f()\n", "pkg/a.py": "from importlib.resources import files\ndef f(): return files(__package__).joinpath('x.sql').read_text()\n", "pkg/x.sql": "1111"},
-    "files of __name__": {"dag.py": "from pkg import f\ndef train(): return f()\n", "pkg/__init__.py": "from importlib.resources import files\ndef f(): return files(__name__).joinpath('x.sql').read_text()\n", "pkg/x.sql": "1111"},
-    "files kept in a constant": {**PKG, "dag.py": "from importlib.resources import files\nHERE = files('pkg')\ndef train(): return (HERE / 'x.sql').read_text()\n", "pkg/x.sql": "1111"},
-    "read at import": {**PKG, "dag.py": "from importlib.resources import files\nSQL = (files('pkg') / 'x.sql').read_text()\ndef train(): return SQL\n", "pkg/x.sql": "1111"},
-    "resources.read_text": {**PKG, "dag.py": "from importlib.resources import read_text\ndef train(): return read_text('pkg', 'x.sql')\n", "pkg/x.sql": "1111"},
-    "resources.read_binary": {**PKG, "dag.py": "from importlib import resources\ndef train(): return resources.read_binary('pkg', 'x.sql').decode()\n", "pkg/x.sql": "1111"},
-    "resources.open_text": {**PKG, "dag.py": "from importlib import resources\ndef train():\n    with resources.open_text('pkg', 'x.sql') as f: return f.read()\n", "pkg/x.sql": "1111"},
-    "pkgutil.get_data": {**PKG, "dag.py": "import pkgutil\ndef train(): return pkgutil.get_data('pkg', 'sql/x.sql').decode()\n", "pkg/sql/x.sql": "1111"},
-    "get_data of __package__": {**PKG, "dag.py": "import pkg.a\ndef train(): return pkg.a.f()\n", "pkg/a.py": "from pkgutil import get_data\ndef f(): return get_data(__package__, 'x.sql').decode()\n", "pkg/x.sql": "1111"},
-    "Path(__file__).parent": {"dag.py": "from pathlib import Path\ndef train(): return (Path(__file__).parent / 'x.sql').read_text()\n", "x.sql": "1111"},
-    "directory in a constant": {"dag.py": "import pathlib\nHERE = pathlib.Path(__file__).resolve().parent\nSQL = HERE / 'sql'\ndef train(): return (SQL / 'x.sql').read_text()\n", "sql/x.sql": "1111"},
-    "beside a module": {**PKG, "dag.py": "from pkg.a import f\ndef train(): return f()\n", "pkg/a.py": "from pathlib import Path\ndef f(): return Path(__file__).parent.joinpath('x.sql').read_text()\n", "pkg/x.sql": "1111"},
-    "with_name": {"dag.py": "from pathlib import Path\ndef train(): return Path(__file__).with_name('x.sql').read_text()\n", "x.sql": "1111"},
-    "parents": {**PKG, "dag.py": "from pkg.a import f\ndef train(): return f()\n", "pkg/a.py": "from pathlib import Path\nROOT = Path(__file__).parents[1]\ndef f(): return (ROOT / 'data' / 'x.sql').read_text()\n", "data/x.sql": "1111"},
-    "os.path": {"dag.py": "import os\ndef train():\n    with open(os.path.join(os.path.dirname(__file__), 'x.sql')) as f: return f.read()\n", "x.sql": "1111"},
-    "os.path.abspath": {"dag.py": "import os.path\nHERE = os.path.dirname(os.path.abspath(__file__))\ndef train(): return open(os.path.join(HERE, 'sql', 'x.sql')).read()\n", "sql/x.sql": "1111"},
-    "f-string path": {"dag.py": "import os.path\nHERE = os.path.dirname(__file__)\ndef train(): return open(f'{HERE}/x.sql').read()\n", "x.sql": "1111"},
-    "local name": {"dag.py": "from pathlib import Path\ndef train():\n    here = Path(__file__).parent\n    p = here / 'x.sql'\n    return p.read_text()\n", "x.sql": "1111"},
-    "a directory of files": {"dag.py": "from pathlib import Path\ndef train(): return sorted(p.read_text() for p in (Path(__file__).parent / 'sql').glob('*.sql'))\n", "sql/x.sql": "1111", "sql/y.sql": "y"},
+    "importlib.resources.files": {
+        **PKG,
+        "dag.py": "from importlib.resources import files\ndef train(): return files('pkg').joinpath('x.sql').read_text()\n",
+        "pkg/x.sql": "1111",
+    },
+    "files by division": {
+        **PKG,
+        "dag.py": "import importlib.resources\ndef train(): return (importlib.resources.files('pkg') / 'sql' / 'x.sql').read_text()\n",
+        "pkg/sql/x.sql": "1111",
+    },
+    "files of a module": {
+        **PKG,
+        "dag.py": "import pkg\nfrom importlib import resources\ndef train(): return resources.files(pkg).joinpath('sql', 'x.sql').read_text()\n",
+        "pkg/sql/x.sql": "1111",
+    },
+    "files of __package__": {
+        **PKG,
+        "dag.py": "from pkg.a import f\ndef train(): return f()\n",
+        "pkg/a.py": "from importlib.resources import files\ndef f(): return files(__package__).joinpath('x.sql').read_text()\n",
+        "pkg/x.sql": "1111",
+    },
+    "files of __name__": {
+        "dag.py": "from pkg import f\ndef train(): return f()\n",
+        "pkg/__init__.py": "from importlib.resources import files\ndef f(): return files(__name__).joinpath('x.sql').read_text()\n",
+        "pkg/x.sql": "1111",
+    },
+    "files kept in a constant": {
+        **PKG,
+        "dag.py": "from importlib.resources import files\nHERE = files('pkg')\ndef train(): return (HERE / 'x.sql').read_text()\n",
+        "pkg/x.sql": "1111",
+    },
+    "read at import": {
+        **PKG,
+        "dag.py": "from importlib.resources import files\nSQL = (files('pkg') / 'x.sql').read_text()\ndef train(): return SQL\n",
+        "pkg/x.sql": "1111",
+    },
+    "resources.read_text": {
+        **PKG,
+        "dag.py": "from importlib.resources import read_text\ndef train(): return read_text('pkg', 'x.sql')\n",
+        "pkg/x.sql": "1111",
+    },
+    "resources.read_binary": {
+        **PKG,
+        "dag.py": "from importlib import resources\ndef train(): return resources.read_binary('pkg', 'x.sql').decode()\n",
+        "pkg/x.sql": "1111",
+    },
+    "resources.open_text": {
+        **PKG,
+        "dag.py": "from importlib import resources\ndef train():\n    with resources.open_text('pkg', 'x.sql') as f: return f.read()\n",
+        "pkg/x.sql": "1111",
+    },
+    "pkgutil.get_data": {
+        **PKG,
+        "dag.py": "import pkgutil\ndef train(): return pkgutil.get_data('pkg', 'sql/x.sql').decode()\n",
+        "pkg/sql/x.sql": "1111",
+    },
+    "get_data of __package__": {
+        **PKG,
+        "dag.py": "import pkg.a\ndef train(): return pkg.a.f()\n",
+        "pkg/a.py": "from pkgutil import get_data\ndef f(): return get_data(__package__, 'x.sql').decode()\n",
+        "pkg/x.sql": "1111",
+    },
+    "Path(__file__).parent": {
+        "dag.py": "from pathlib import Path\ndef train(): return (Path(__file__).parent / 'x.sql').read_text()\n",
+        "x.sql": "1111",
+    },
+    "directory in a constant": {
+        "dag.py": "import pathlib\nHERE = pathlib.Path(__file__).resolve().parent\nSQL = HERE / 'sql'\ndef train(): return (SQL / 'x.sql').read_text()\n",
+        "sql/x.sql": "1111",
+    },
+    "beside a module": {
+        **PKG,
+        "dag.py": "from pkg.a import f\ndef train(): return f()\n",
+        "pkg/a.py": "from pathlib import Path\ndef f(): return Path(__file__).parent.joinpath('x.sql').read_text()\n",
+        "pkg/x.sql": "1111",
+    },
+    "with_name": {
+        "dag.py": "from pathlib import Path\ndef train(): return Path(__file__).with_name('x.sql').read_text()\n",
+        "x.sql": "1111",
+    },
+    "parents": {
+        **PKG,
+        "dag.py": "from pkg.a import f\ndef train(): return f()\n",
+        "pkg/a.py": "from pathlib import Path\nROOT = Path(__file__).parents[1]\ndef f(): return (ROOT / 'data' / 'x.sql').read_text()\n",
+        "data/x.sql": "1111",
+    },
+    "os.path": {
+        "dag.py": "import os\ndef train():\n    with open(os.path.join(os.path.dirname(__file__), 'x.sql')) as f: return f.read()\n",
+        "x.sql": "1111",
+    },
+    "os.path.abspath": {
+        "dag.py": "import os.path\nHERE = os.path.dirname(os.path.abspath(__file__))\ndef train(): return open(os.path.join(HERE, 'sql', 'x.sql')).read()\n",
+        "sql/x.sql": "1111",
+    },
+    "f-string path": {
+        "dag.py": "import os.path\nHERE = os.path.dirname(__file__)\ndef train(): return open(f'{HERE}/x.sql').read()\n",
+        "x.sql": "1111",
+    },
+    "local name": {
+        "dag.py": "from pathlib import Path\ndef train():\n    here = Path(__file__).parent\n    p = here / 'x.sql'\n    return p.read_text()\n",
+        "x.sql": "1111",
+    },
+    "a directory of files": {
+        "dag.py": "from pathlib import Path\ndef train(): return sorted(p.read_text() for p in (Path(__file__).parent / 'sql').glob('*.sql'))\n",
+        "sql/x.sql": "1111",
+        "sql/y.sql": "y",
+    },
 }

@@ -63,6 +63,7 @@ class Project:
 
     def load(self, name: str = "dag.py") -> ModuleType:
         """Load a file under a name of Airflow's making; the root is importable meanwhile."""
+        importlib.invalidate_caches()
         path = self.root / name
         mangled = f"unusual_prefix_{hashlib.sha1(str(path).encode()).hexdigest()}_{path.stem}"
         spec = importlib.util.spec_from_file_location(mangled, path)
@@ -81,12 +82,12 @@ class Project:
 
     def _own(self, name: str) -> bool:
         """True for a loaded module that lies in the project; a namespace package has no file."""
-        found = vars(sys.modules[name])
-        places = [found.get("__file__"), *found.get("__path__", ())]
+        found = getattr(sys.modules[name], "__dict__", {})
+        places = [found.get("__file__"), *(found.get("__path__") or ())]
         return any(str(place).startswith(str(self.root)) for place in places if place)
 
     def unload(self) -> None:
-        for name in self.loaded:
+        for name in [*self.loaded, *(name for name in list(sys.modules) if self._own(name))]:
             sys.modules.pop(name, None)
         self.loaded.clear()
 
@@ -102,11 +103,14 @@ class Project:
 
 @contextmanager
 def project(root: Path) -> Iterator[Project]:
+    """*root* as a project; no bytecode is kept, which could be taken for that of an edited file."""
     made = Project(root)
+    kept, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
         yield made
     finally:
         made.unload()
+        sys.dont_write_bytecode = kept
 
 
 def outcome(

@@ -197,7 +197,7 @@ def test_cost_in_a_large_project(count: int, here: Project) -> None:
     trees = [ast.parse(text) for text in texts]
     parsing = time.perf_counter() - started
     del trees
-    source._parse.cache_clear()
+    source._source.cache_clear()
     started = time.perf_counter()
     piece = slice_callable(function, source_file=here.root / "dag.py")
     cost = time.perf_counter() - started

@@ -499,7 +499,7 @@ def test_seed_and_configuration_of_a_reached_import_ships(here: Project) -> None
 def test_dynamic_names_are_reported(here: Project) -> None:
     text = """
     import importlib, helpers
-    name = "x"
+    name = "x".lower()
     def train():
         importlib.import_module(name)
         eval(name)
@@ -603,7 +603,7 @@ def test_data_files(here: Project, tmp_path: Path) -> None:
     assert result(piece, tmp_path / "run") == ["S", "D"]
     here.write({"sql/a.sql": "T"})
     assert here.slice("train", files=["sql/*.sql", "pkg/data.txt"]).digest != piece.digest
-    assert sorted(here.slice("train", files=["sql"]).files) == ["sql/a.sql"]
+    assert sorted(here.slice("train", files=["sql"]).files) == ["pkg/data.txt", "sql/a.sql"]
     for pattern in ("sql/*.txt", "../x", "/etc/passwd"):
         with pytest.raises(CodeProblem) as caught:
             here.slice("train", files=[pattern])

@@ -258,6 +258,57 @@ class TestContext:
         assert plain(pendulum.duration(days=40)) == timedelta(days=40)
 
 
+class TestResourcesOfDefaultArgs:
+    DAG = """
+GIVEN = {"resources": Resources(cpu=1), "retries": 1}
+
+@step
+def plain(n): ...
+
+@step(resources=Resources(cpu=2))
+def own(n): ...
+
+with DAG("DAG_ID", start_date=START, schedule=None, default_args=GIVEN):
+    StepOperator(task_id="one", python_callable=lambda n: n, op_kwargs={"n": 1})
+    StepOperator(
+        task_id="one_own", python_callable=lambda n: n, op_kwargs={"n": 1}, resources=Resources(cpu=2)
+    )
+    StepOperator.partial(task_id="all", python_callable=lambda n: n).expand(op_kwargs=[{"n": 1}])
+    StepOperator.partial(
+        task_id="all_own", python_callable=lambda n: n, resources=Resources(cpu=2)
+    ).expand(op_kwargs=[{"n": 1}])
+    plain.override(task_id="made")(1)
+    own.override(task_id="made_own")(1)
+    plain.override(task_id="each").expand(n=[1])
+    own.override(task_id="each_own").expand(n=[1])
+    with TaskGroup("group", default_args={"resources": Resources(cpu=3)}):
+        StepOperator(task_id="one", python_callable=lambda n: n, op_kwargs={"n": 1})
+        plain.override(task_id="each").expand(n=[1])
+"""
+
+    def test_they_are_the_steps_and_not_airflows(self, lab: Any) -> None:
+        from stepbridge.resources import Resources
+
+        dag = lab.load(lab.write(self.DAG))
+        found = {}
+        for task in dag.tasks:
+            operator = task.unmap({"op_kwargs": {"n": 1}}) if task.is_mapped else task
+            found[task.task_id] = operator.step.resources
+            assert operator.retries == 1
+            assert operator.resources is None
+        ones = {name: Resources(cpu=1) for name in ("one", "all", "made", "each")}
+        own = {f"{name}_own": Resources(cpu=2) for name in ones}
+        assert found == {**ones, **own, "group.one": Resources(cpu=3), "group.each": Resources(cpu=3)}
+
+    def test_a_dag_with_them_can_be_kept_by_the_scheduler(self, lab: Any) -> None:
+        dag = lab.load(lab.write(self.DAG))
+        try:
+            from airflow.serialization.serialized_objects import DagSerialization as Serialized
+        except ImportError:
+            from airflow.serialization.serialized_objects import SerializedDAG as Serialized
+        assert Serialized.from_dict(Serialized.to_dict(dag)).dag_id == dag.dag_id
+
+
 def test_link_opens_the_bucket() -> None:
     from stepbridge_airflow.links import page_of
 

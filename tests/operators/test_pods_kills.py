@@ -122,7 +122,7 @@ def test_the_answer_of_the_creation_is_lost(pods: PodLab, mode: str) -> None:
 
 
 @pytest.mark.slow
-def test_a_long_outage_fails_the_task_and_the_next_try_cleans_up(pods: PodLab) -> None:
+def test_a_long_outage_fails_the_task_and_the_next_try_goes_on(pods: PodLab) -> None:
     outage = []
 
     def fail() -> None:
@@ -135,7 +135,21 @@ def test_a_long_outage_fails_the_task_and_the_next_try_cleans_up(pods: PodLab) -
     pods.meanwhile(fail)
     pods.step(HELD, "retries=1, retry_delay=timedelta(seconds=3)")
     assert [end.code for end in pods.ends()] == ["SB434"]
+    assert len(pods.created()) == 1
     pods.assert_nothing_left()
+
+
+def break_store(pods: PodLab) -> None:
+    """From now on every read and write of run records fails, as on a file system that does not answer."""
+    runs = pods.lab.store / "runs"
+    runs.rename(pods.lab.store / "away")
+    runs.symlink_to(runs)
+
+
+def mend_store(pods: PodLab) -> None:
+    runs = pods.lab.store / "runs"
+    runs.unlink()
+    (pods.lab.store / "away").rename(runs)
 
 
 @pytest.mark.parametrize("seconds", [2, None], ids=["a-while", "for-good"])
@@ -143,23 +157,96 @@ def test_a_long_outage_fails_the_task_and_the_next_try_cleans_up(pods: PodLab) -
 def test_the_store_fails_when_the_result_is_to_be_read(
     pods: PodLab, mode: str, seconds: float | None
 ) -> None:
-    runs = pods.lab.store / "runs"
-    away = pods.lab.store / "away"
-
     def fail() -> None:
         pods.cluster.wait_for(lambda: pods.records("result.json"), 60)
-        runs.rename(away)
-        runs.write_text("not a folder")
+        break_store(pods)
         if seconds is not None:
             time.sleep(seconds)
-            runs.unlink()
-            away.rename(runs)
+            mend_store(pods)
 
     pods.meanwhile(fail)
     run = pods.step("", mode, expect="success" if seconds else "failed")
     if seconds:
         assert run.xcom("work") == 4
+        assert pods.ends() == []
     else:
-        assert pods.end().kind == "infra"
+        assert (pods.end().code, pods.end().kind) == ("SB305", "infra")
         assert run.xcom("work") is None
+    assert len(pods.created()) == 1
+    pods.assert_nothing_left()
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A deferred task looks at its running pod soon, and waits little for a store that is down."""
+    monkeypatch.setenv("AIRFLOW__STEPBRIDGE__LOOK_INTERVAL", "2")
+    monkeypatch.setenv("AIRFLOW__STEPBRIDGE__API_PATIENCE", "1")
+    monkeypatch.setenv("AIRFLOW_VAR_COLOR", "blue")
+
+
+@pytest.mark.usefixtures("hasty")
+def test_the_store_fails_while_a_deferred_pod_works(pods: PodLab) -> None:
+    def fail() -> None:
+        pods.wait("started")
+        break_store(pods)
+
+    pods.meanwhile(fail)
+    run = pods.step(HELD, DEFERRED, "variables=['color']", expect="failed")
+    assert (pods.end().code, pods.end().kind) == ("SB305", "infra")
+    assert run.xcom("work") is None
+    pods.assert_nothing_left()
+
+
+@pytest.mark.usefixtures("hasty")
+def test_the_next_try_goes_on_with_a_pod_that_outlived_the_stores_outage(pods: PodLab) -> None:
+    def fail() -> None:
+        pods.wait("started")
+        break_store(pods)
+        pods.cluster.wait_for(lambda: pods.ends(), 60)
+        mend_store(pods)
+        release(pods, after=4)
+
+    pods.meanwhile(fail)
+    run = pods.step(HELD, DEFERRED, "variables=['color']", "retries=1, retry_delay=timedelta(seconds=1)")
+    assert run.xcom("work") == 4
+    assert [end.code for end in pods.ends()] == ["SB305"]
+    assert len(pods.created()) == 1
+    pods.assert_nothing_left()
+
+
+@pytest.mark.usefixtures("hasty")
+def test_the_record_of_a_deferred_pod_is_lost(pods: PodLab) -> None:
+    def lose() -> None:
+        pods.wait("started")
+        for record in pods.records("pod.json"):
+            record.unlink()
+
+    pods.meanwhile(lose)
+    body = "if once('started'):\n    hold()\n"
+    pods.step(body, DEFERRED, "variables=['color']", "retries=1, retry_delay=timedelta(seconds=1)")
+    assert [end.code for end in pods.ends()] == ["SB409"]
+    assert len(pods.created()) == 2
+    pods.assert_nothing_left()
+
+
+@pytest.mark.usefixtures("hasty")
+def test_another_pod_of_the_name_is_left_alone_when_the_store_fails(pods: PodLab) -> None:
+    from kubernetes import client, config
+
+    def swap() -> None:
+        pods.wait("started")
+        name = pods.created()[0]["metadata"]["name"]
+        pods.cluster.vanish(name)
+        break_store(pods)
+        container = {"name": "base", "image": "other", "command": ["sleep", "60"]}
+        other = {"metadata": {"name": name}, "spec": {"containers": [container]}}
+        with config.new_client_from_config(str(pods.cluster.kubeconfig)) as api:
+            client.CoreV1Api(api).create_namespaced_pod("default", other)
+
+    pods.meanwhile(swap)
+    pods.step(HELD, DEFERRED, expect="failed")
+    assert pods.end().code == "SB305"
+    (pod,) = pods.cluster.pods()
+    assert (pod["spec"]["containers"][0]["image"], pod["status"]["phase"]) == ("other", "Running")
+    pods.cluster.vanish(pod["metadata"]["name"])
     pods.assert_nothing_left()

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import uuid
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from podlab import DEFERRED, TRIED, PodLab, faults, pods  # noqa: F401 - the fixture
 
 MODES = pytest.mark.parametrize("mode", ["", DEFERRED], ids=["sync", "deferred"])
@@ -25,18 +28,18 @@ VARIABLE = "variables=['color']"
 class Tries:
     """One DAG file whose step is tried again after its worker died.
 
-    :param body: of the function; :param arguments: of the operator.
+    :param body: of the function; :param arguments: of the operator; :param header: what stands before both.
     """
 
-    def __init__(self, pods: PodLab, body: str, *arguments: str) -> None:
-        self.pods, self.body, self.arguments = pods, body, arguments
+    def __init__(self, pods: PodLab, body: str, *arguments: str, header: str = "") -> None:
+        self.pods, self.body, self.arguments, self.header = pods, body, arguments, header
         self.name = f"dag_{uuid.uuid4().hex[:8]}"
         self.tries = 0
 
     def load(self, body: str = "") -> Any:
         """The DAG whose next try is one more than the last."""
         before = TRIED.format(tries=self.tries)
-        source = self.pods.source(body or self.body, *self.arguments, before=before)
+        source = self.pods.source(body or self.body, *self.arguments, header=self.header, before=before)
         source = source.replace("DAG_ID", self.name)
         self.tries += 1
         return self.pods.load(source, f"{self.name}.py")
@@ -178,12 +181,70 @@ def test_killed_at_each_step_of_a_run(pods: PodLab, at: str, monkeypatch: pytest
     assert tries.again().xcom("work") == 4
     if at in {"created", "result", "deleting"}:
         assert len(pods.created()) == 1
-    assert count(pods) == 1 or at in {"request", "pod"}
-    pods.cluster.wait_for(lambda: not pods.cluster.pods() or at == "pod", 10)
-    if at == "pod":  # the API server carries the dead worker's request out in the end, or not
-        assert len(pods.created()) <= 2
-    else:
-        pods.assert_nothing_left()
+    assert count(pods) == 1
+    if at == "pod":
+        # the API server carries the dead worker's request out; without its Secret that pod cannot begin
+        pods.cluster.wait_for(lambda: len(pods.created()) == 2, 10)
+        late = pods.wait_for_pod(lambda pod: pod["status"].get("containerStatuses"), 10)
+        waits = late["status"]["containerStatuses"][0]["state"]["waiting"]
+        assert waits["reason"] == "CreateContainerConfigError"
+        pods.cluster.vanish(late["metadata"]["name"])
+    pods.assert_nothing_left()
+    assert count(pods) == 1
+
+
+LATE = """
+def late(context, result=None):
+    import time
+    from pathlib import Path
+    while not Path({flag!r}).exists():
+        time.sleep(0.02)
+"""
+
+
+def test_killed_when_the_end_was_noted_but_not_told(pods: PodLab) -> None:
+    """Nobody can tell this from a task that was cleared after its success: it runs again."""
+    pods.flag("go").touch()
+    header = LATE.format(flag=str(pods.flag("late")))
+    tries = Tries(pods, COUNTED, "post_execute=late", header=header)
+    tries.killed(lambda: any(json.loads(one.read_text())["taken"] for one in pods.records("pod.json")))
+    assert pods.cluster.pods() == []
+    pods.flag("late").touch()
+    assert tries.again().xcom("work") == 4
+    assert len(pods.created()) == count(pods) == 2
+    pods.assert_nothing_left()
+
+
+def test_a_kill_while_no_worker_has_the_task(pods: PodLab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The trigger deletes the pod, as when a deferred task is marked failed; the Secret goes with it."""
+    monkeypatch.setenv("AIRFLOW_VAR_COLOR", "blue")
+    tries = Tries(pods, COUNTED, DEFERRED, VARIABLE)
+
+    def deferred() -> bool:
+        owned = [one["metadata"].get("ownerReferences") for one in pods.cluster.secrets()]
+        return pods.flag("started").exists() and owned != [] and all(owned)
+
+    tries.killed(deferred)
+    kill(pods)
+    pods.assert_nothing_left()
+    pods.flag("go").touch()
+    assert tries.again().xcom("work") == 4
+    assert len(pods.created()) == count(pods) == 2
+    pods.assert_nothing_left()
+
+
+def kill(pods: PodLab) -> None:
+    """What the triggerer does to the one pod; before Airflow 3.3 it deletes it by itself."""
+    from airflow.providers.cncf.kubernetes.triggers.pod import KubernetesPodTrigger
+
+    (pod,) = pods.created()
+    name = pod["metadata"]["name"]
+    if not hasattr(KubernetesPodTrigger, "on_kill"):
+        pods.cluster.delete_pod(name)
+        return
+    access = yaml.safe_load(pods.cluster.kubeconfig.read_text())
+    trigger = KubernetesPodTrigger(name, "default", datetime.now(UTC), "base", config_dict=access)
+    asyncio.run(trigger.on_kill())
 
 
 def test_what_is_kept_of_a_run_says_that_its_end_was_taken(pods: PodLab) -> None:

@@ -49,7 +49,6 @@ def test_default_args_with_owned_arguments_are_for_others(lab: Any) -> None:
         ("environment={'A': 1}", "SB502"),
         ("resources={'gpu': 1}", "SB502"),
         ("infra_retries=-1", "SB502"),
-        ("backend='pod'", "SB507"),
         ("backend='moon'", "SB502"),
         ("op_args=[1]", "SB106"),
     ],

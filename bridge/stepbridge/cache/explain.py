@@ -14,7 +14,7 @@ from typing import Any
 
 from stepbridge import documents, hashing
 from stepbridge.cache.key import SCHEMA
-from stepbridge.cache.lookup import Miss
+from stepbridge.cache.lookup import NO_ENTRY, Miss
 from stepbridge.contract import Attempt, CacheEntry, CacheTarget
 from stepbridge.failures import ObjectMissing, RunProblem, StoreProblem
 from stepbridge.store.base import Store
@@ -28,6 +28,7 @@ _EQUALS = 3
 _LONGEST = 300
 _NAME = 40
 _VALUE = 30
+_UNKNOWN = "what changed is not known"
 
 
 class Kind(StrEnum):
@@ -117,17 +118,18 @@ class Difference:
     old: str = ""
     new: str = ""
 
-    def text(self, *, values: bool = True) -> str:
+    def text(self, *, longest: int = _VALUE) -> str:
         """For people: ``helper `clean` in features.py changed``.
 
-        :param values: with what it was and is, where that is known.
+        :param longest: how much is shown of what it was and is, where that is known; 0 for nothing.
         """
-        return f"{_called(self.kind, self.name, self.where)} {self.change}{self._values() if values else ''}"
+        values = self._values(longest) if longest else ""
+        return f"{_called(self.kind, self.name, self.where)} {self.change}{values}"
 
-    def _values(self) -> str:
+    def _values(self, longest: int) -> str:
         if self.kind in _UNSHOWN or self.old == self.new:
             return ""
-        old, new = _cut(self.old, _VALUE), _cut(self.new, _VALUE)
+        old, new = _cut(self.old, longest), _cut(self.new, longest)
         match self.change:
             case Change.CHANGED:
                 return f" ({old or 'empty'} → {new or 'empty'})"
@@ -244,9 +246,9 @@ def why(old: Record, new: Record) -> str:
     if not found:
         return "missed: nothing that the key counts differs"
     equal = _equal(old, new)
-    text = _why(found, equal, values=True)
+    text = _why(found, equal, _VALUE)
     if len(text) > _LONGEST:
-        text = _why(found, equal, values=False)
+        text = _why(found, equal, 0)
     return _cut(text, _LONGEST)
 
 
@@ -265,7 +267,7 @@ def explain_miss(store: Store, target: CacheTarget, miss: Miss | None = None) ->
 
     :param miss: what the look-up said.
     """
-    reason = miss.reason if miss is not None else "no run with this key is recorded"
+    reason = miss.reason if miss is not None else NO_ENTRY
     if miss is not None and miss.failed:
         return f"missed: {reason}"
     dead = miss is not None and miss.dead
@@ -273,23 +275,30 @@ def explain_miss(store: Store, target: CacheTarget, miss: Miss | None = None) ->
         entry = _entry(store, target.path if dead else target.latest_path)
     except ObjectMissing:
         return f"missed: {reason}" if dead else "missed: first run of this step"
-    except StoreProblem as problem:
-        if dead:
-            return f"missed: {reason}"
-        return _cut(f"missed: {reason}; what changed is not known: {problem.cause}", _LONGEST)
+    except (StoreProblem, OverflowError, RecursionError) as error:
+        cause = error.cause if isinstance(error, StoreProblem) else error
+        return f"missed: {reason}" if dead else _cut(f"missed: {reason}; {_UNKNOWN}: {cause}", _LONGEST)
     if dead:
-        return f"missed: {reason}; the entry is by {describe(entry.source)}, {moment(entry.created)}"
-    against = f"{describe(entry.source)}, {moment(entry.created)}"
+        return f"missed: {reason}; the entry is by {_by(entry)}"
+    return explain_between(entry, target)
+
+
+def explain_between(entry: CacheEntry, target: CacheTarget) -> str:
+    """Why *entry*, which is another run's, is no result for *target*, in one line."""
     if entry.key == target.key:
-        return f"missed: the newest run had the same key and its entry is gone (it was {against})"
-    return f"{why(entry.record, target.record)} (against {against})"
+        return f"missed: the entry of this key, by {_by(entry)}, is gone"
+    return f"{why(entry.record, target.record)} (against {_by(entry)})"
+
+
+def _by(entry: CacheEntry) -> str:
+    return f"{describe(entry.source)}, {moment(entry.created)}"
 
 
 def describe(source: str) -> str:
     """The attempt whose run prefix is *source*, for people."""
     attempt = attempt_at(source)
     if attempt is None:
-        return source or "an unknown run"
+        return _cut(source, 2 * _NAME) or "an unknown run"
     index = f", map index {attempt.map_index}" if attempt.map_index >= 0 else ""
     number = f", try {attempt.try_number}" if attempt.try_number != 1 else ""
     return f"{attempt.dag_id}/{attempt.run_id}/{attempt.task_id}{index}{number}"
@@ -307,8 +316,8 @@ def moment(text: str) -> str:
     """An ISO 8601 time as ``2026-01-31 10:00:00 UTC``; other text as it is."""
     try:
         return f"{datetime.fromisoformat(text).astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
-    except ValueError:
-        return text or "at an unknown time"
+    except (ValueError, OverflowError):
+        return _cut(text, _NAME) or "at an unknown time"
 
 
 def _entry(store: Store, key: str) -> CacheEntry:
@@ -323,7 +332,7 @@ def _fields(record: Record) -> dict[str, _Field]:
     if not isinstance(fields, Mapping):
         return {}
     return {
-        str(name): _Field(_text(one.get("digest")), _text(one.get("value")))
+        _text(name): _Field(_text(one.get("digest")), _text(one.get("value")))
         for name, one in fields.items()
         if isinstance(one, Mapping)
     }
@@ -334,13 +343,13 @@ def _parts(record: Record) -> dict[str, _Part]:
     parts = record.get("parts")
     if not isinstance(parts, Mapping):
         return {}
-    split = {str(name): _text(value).rpartition(" ") for name, value in parts.items()}
+    split = {_text(name): _text(value).rpartition(" ") for name, value in parts.items()}
     return {name: _Part(kind, digest) for name, (kind, _, digest) in split.items() if digest}
 
 
 def _ignored(record: Record) -> frozenset[str]:
     ignored = record.get("ignored")
-    return frozenset(map(str, ignored)) if isinstance(ignored, list | tuple) else frozenset()
+    return frozenset(map(_text, ignored)) if isinstance(ignored, list | tuple) else frozenset()
 
 
 def _pin(fields: Mapping[str, _Field]) -> str | None:
@@ -352,7 +361,8 @@ def _pin(fields: Mapping[str, _Field]) -> str | None:
 
 
 def _text(value: object) -> str:
-    return value if isinstance(value, str) else "" if value is None else str(value)
+    text = value if isinstance(value, str) else "" if value is None else str(value)
+    return text.encode("utf-8", "replace").decode()
 
 
 # differences -------------------------------------------------------------------------------------------
@@ -371,7 +381,7 @@ def _field_difference(
     field: str, one: _Field | None, other: _Field | None, old: Record, new: Record
 ) -> Difference:
     kind, name = _named(field)
-    found = _difference(kind, name, one and one.value, other and other.value)
+    found = _difference(kind, name, one.value if one else None, other.value if other else None)
     plain = field.partition(":")[2].removesuffix(":content")
     if found.change is Change.REMOVED and plain in _ignored(new):
         return Difference(kind, Change.IGNORED, name)
@@ -450,11 +460,12 @@ def _equal(old: Record, new: Record) -> list[str]:
     if len(inputs) > _EQUALS:
         listed.append(f"{len(inputs) - _EQUALS} more")
     said = [f"input{'s' if len(inputs) > 1 else ''} {_joined(listed)}"] if inputs else []
-    return ["code", *said] if "code" in same else said
+    pinned = _pin(_fields(new)) is not None
+    return ["cache_version" if pinned else "code", *said] if "code" in same else said
 
 
-def _why(found: tuple[Difference, ...], equal: list[str], *, values: bool) -> str:
-    said = [one.text(values=values) for one in found[:_CHANGES]]
+def _why(found: tuple[Difference, ...], equal: list[str], longest: int) -> str:
+    said = [one.text(longest=longest) for one in found[:_CHANGES]]
     if len(found) > _CHANGES:
         said.append(f"and {len(found) - _CHANGES} more")
     if equal:
@@ -467,5 +478,5 @@ def _joined(items: list[str]) -> str:
 
 
 def _cut(text: str, longest: int) -> str:
-    plain = " ".join(text.split())
+    plain = _text(" ".join(text.split()))
     return plain if len(plain) <= longest else plain[: longest - 1] + "…"

@@ -11,6 +11,12 @@ from stepbridge.failures import ObjectMissing, StoreProblem
 from stepbridge.leaves import stored
 from stepbridge.store.base import Store
 
+_SKEW = timedelta(hours=1)
+"""By how much the clocks of two machines may differ where an entry's age counts."""
+_UNREADABLE = frozenset({"SB301", "SB304", "SB309", "SB310"})
+"""What a document that was cut or changed in the store leads to."""
+NO_ENTRY = "no run with this key is recorded"
+
 
 @dataclass(frozen=True)
 class Hit:
@@ -43,11 +49,13 @@ def look_up(
     try:
         return _look_up(store, target, max_age, now or datetime.now(UTC))
     except ObjectMissing:
-        return Miss("no run with this key is recorded")
+        return Miss(NO_ENTRY)
     except StoreProblem as error:
-        if error.code.id == "SB309":
+        if error.code.id in _UNREADABLE:
             return Miss(f"the entry cannot be read: {error.cause}", dead=True)
         return Miss(f"the look-up failed, so the step runs: {error}", failed=True)
+    except (OverflowError, RecursionError) as error:
+        return Miss(f"the entry cannot be read: {error}", dead=True)
 
 
 def _look_up(store: Store, target: CacheTarget, max_age: timedelta | None, now: datetime) -> Hit | Miss:
@@ -55,14 +63,27 @@ def _look_up(store: Store, target: CacheTarget, max_age: timedelta | None, now: 
     if (entry.key, entry.step) != (target.key, target.step):
         return Miss(f"the entry is for key {entry.key[:12]} of {entry.step}", dead=True)
     if max_age is not None:
-        age = now - datetime.fromisoformat(entry.created)
-        if age > max_age:
-            return Miss(f"the entry is {age} old, older than max_age {max_age}", dead=True)
+        too_old = _too_old(entry, max_age, now)
+        if too_old:
+            return Miss(too_old, dead=True)
     for value in (entry.output, *entry.xcoms.values()):
         gone = _gone(store, value)
         if gone:
             return Miss(gone, dead=True)
     return Hit(entry)
+
+
+def _too_old(entry: CacheEntry, max_age: timedelta, now: datetime) -> str:
+    try:
+        created = datetime.fromisoformat(entry.created)
+        age = now - created
+    except (ValueError, TypeError):
+        return f"the entry does not say when it was made: {entry.created[:40]!r}"
+    if age > max_age:
+        return f"the entry is {age} old, older than max_age {max_age}"
+    if age < -_SKEW:
+        return f"the entry is dated {created}, which is not yet: its age is not known"
+    return ""
 
 
 def _gone(store: Store, value: Value) -> str:

@@ -37,6 +37,7 @@ class Facts:
     :param opened: functions and classes around the definition that is sliced, outermost first.
     :param elsewhere: answers for names of other first-party modules.
     :param own: True for the name of a first-party module.
+    :param derived: the code lists the subclasses of classes: to derive from a class changes it.
     """
 
     def __init__(
@@ -47,12 +48,14 @@ class Facts:
         opened: Sequence[ast.AST] = (),
         elsewhere: Builds = nowhere,
         own: Callable[[str], bool] = foreign,
+        derived: bool = False,
     ) -> None:
         self.source = source
         self.module = module
         self.package = package
         self.elsewhere = elsewhere
         self.own = own
+        self.derived = derived
         functions = [node for node in opened if isinstance(node, FUNCTIONS)]
         self.opened = functions
         self.locals = [
@@ -262,6 +265,8 @@ class Facts:
         self, node: Node, by_call: dict[Place, set[str]], aliases: dict[Place, set[str]]
     ) -> set[str]:
         changed = set(node.uses.changes)
+        if self.derived and isinstance(node.stmt, ast.ClassDef):
+            changed |= {name for base in node.stmt.bases if (name := root(base)) is not None}
         for name in node.uses.decorated_by:
             if not any(not entry.attribute for entry in self.imported(name, node.level)):
                 changed.add(name)

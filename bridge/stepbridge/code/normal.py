@@ -20,9 +20,10 @@ _DOCUMENTED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Module)
 
 
 @cache
-def _fields(name: str) -> tuple[str, ...]:
-    cls: type[ast.AST] = getattr(ast, name)
-    return tuple(field for field in cls._fields if field not in _SILENT)
+def _fields(cls: type[ast.AST]) -> tuple[str, tuple[tuple[str, bool], ...]]:
+    """What opens the form of a node of *cls*, and its fields with whether they may be missing."""
+    fields = tuple((field, field in _OPTIONAL) for field in cls._fields if field not in _SILENT)
+    return f"{cls.__name__}(", fields
 
 
 class _Writer:
@@ -34,39 +35,66 @@ class _Writer:
         self.docstrings = docstrings
 
     def node(self, node: ast.AST) -> None:
+        """Write one node; the frequent classes by hand, as :meth:`general` would."""
         cls = node.__class__
         out = self.out
         if cls is ast.Name:
             out.append(f"Name({node.id!a})")  # type: ignore[attr-defined]
         elif cls is ast.Constant:
             out.append(_constant(node.value))  # type: ignore[attr-defined]
+        elif cls is ast.Attribute:
+            value = node.value  # type: ignore[attr-defined]
+            if value.__class__ is ast.Name:
+                out.append(f"Attribute(Name({value.id!a}),{node.attr!a},)")  # type: ignore[attr-defined]
+            else:
+                out.append("Attribute(")
+                self.node(value)
+                out.append(f",{node.attr!a},)")  # type: ignore[attr-defined]
+        elif cls is ast.Call:
+            self.call(node)  # type: ignore[arg-type]
         elif cls is ast.JoinedStr:
             self.joined(node)  # type: ignore[arg-type]
         else:
             self.general(node, cls)
 
+    def call(self, node: ast.Call) -> None:
+        out = self.out
+        out.append("Call(")
+        self.node(node.func)
+        out.append(",[")
+        for item in node.args:
+            self.node(item)
+            out.append(",")
+        out.append("][")
+        for word in node.keywords:
+            out.append(f"keyword({word.arg!a}," if word.arg is not None else "keyword(-,")
+            self.node(word.value)
+            out.append(",),")
+        out.append("])")
+
     def general(self, node: ast.AST, cls: type[ast.AST]) -> None:
         out = self.out
-        out.append(cls.__name__)
-        out.append("(")
+        head, fields = _fields(cls)
+        out.append(head)
         members = node.__dict__
-        for field in _fields(cls.__name__):
+        for field, optional in fields:
             value = members.get(field)
             kind = value.__class__
             if kind is list:
-                if value or field not in _OPTIONAL:
+                if value:
                     self.items(node, field, value)  # type: ignore[arg-type]
+                elif not optional:
+                    out.append("[]")
             elif value is None:
-                out.append("-," if field not in _OPTIONAL else "")
+                if not optional:
+                    out.append("-,")
             elif kind is str:
-                out.append(ascii(value))
-                out.append(",")
+                out.append(f"{value!a},")
             elif isinstance(value, ast.AST):
                 self.node(value)
                 out.append(",")
             else:
-                out.append(_constant(value))
-                out.append(",")
+                out.append(f"{_constant(value)},")
         out.append(")")
 
     def items(self, node: ast.AST, field: str, value: list[object]) -> None:
@@ -76,13 +104,10 @@ class _Writer:
         out.append("[")
         dropped = self.dropped
         for item in value:
-            if isinstance(item, ast.AST):
-                if dropped and id(item) in dropped:
-                    continue
+            if not isinstance(item, ast.AST):
+                out.append(f"{_constant(item)},")
+            elif not dropped or id(item) not in dropped:
                 self.node(item)
-                out.append(",")
-            else:
-                out.append(_constant(item))
                 out.append(",")
         out.append("]")
 

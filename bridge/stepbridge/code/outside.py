@@ -11,11 +11,17 @@ from stepbridge.code.region import Region
 from stepbridge.code.source import Source
 
 _PATH_READS = frozenset({"read_text", "read_bytes", "open"})
-BESIDE = "looks for files beside its source: declare them, files=[...]"
+_SIGNS = (b"environ", b"getenv", b"open", b"read_")
 
 
 def region_outside(region: Region) -> list[str]:
     """What the selected statements of *region* read, each with its place."""
+    found = selected_code(region)
+    return list(_Finder(region.source, region.facts.module, region.facts.package).all(found))
+
+
+def selected_code(region: Region) -> list[ast.AST]:
+    """The selected statements of *region*; of compound ones the headers."""
     found: list[ast.AST] = []
     for node in region.parts_first():
         if node.alias is not None:
@@ -25,17 +31,23 @@ def region_outside(region: Region) -> list[str]:
             found += [item.context_expr for item in getattr(node.stmt, "items", ())]
         else:
             found.append(node.stmt)
-    return list(_Finder(region.source, region.facts.module, region.facts.package).all(found))
+    return found
 
 
 def whole_outside(source: Source, module: str, package: bool) -> list[str]:
     """What the code of a file that ships whole reads, each with its place."""
-    body = [
+    if not any(sign in source.data for sign in _SIGNS):
+        return []
+    return list(_Finder(source, module, package).all(whole_statements(source)))
+
+
+def whole_statements(source: Source) -> list[ast.AST]:
+    """The statements of a file that run when it is imported."""
+    return [
         statement
         for statement in source.tree.body
         if not (isinstance(statement, ast.If) and is_main_guard(statement))
     ]
-    return list(_Finder(source, module, package).all(body))
 
 
 class _Finder:
@@ -47,6 +59,11 @@ class _Finder:
                 for alias in node.names:
                     self._import(alias, *absolute(node, alias, module, package))
         self.texts = _texts(source.tree)
+        self.written = {
+            self._text(node.args[0])
+            for node in ast.walk(source.tree)
+            if isinstance(node, ast.Call) and node.args and _opens_to_write(node)
+        }
 
     def _import(self, alias: ast.alias, module: str, attribute: str) -> None:
         plain = not attribute and not alias.asname
@@ -97,11 +114,9 @@ class _Finder:
 
     def _file(self, node: ast.AST) -> str:
         match node:
-            case ast.Name(id="__file__", ctx=ast.Load()):
-                return BESIDE
             case ast.Call(func=ast.Name(id="open"), args=[first, *_]) if "open" not in self.imports:
                 path = self._text(first)
-                return self._reads(path) if path.startswith("/") and not _writes(node, 1) else ""
+                return "" if _writes(node, 1) or path in self.written else self._reads(path)
             case ast.Call(func=ast.Attribute(attr=method, value=ast.Call(func=function, args=[first]))) if (
                 method in _PATH_READS and self._name(function)[-1:] == ("Path",)
             ):
@@ -122,6 +137,10 @@ class _Finder:
         if isinstance(node, ast.Name):
             return self.texts.get(node.id, "")
         return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+
+
+def _opens_to_write(call: ast.Call) -> bool:
+    return isinstance(call.func, ast.Name) and call.func.id == "open" and _writes(call, 1)
 
 
 def _writes(call: ast.Call, position: int) -> bool:

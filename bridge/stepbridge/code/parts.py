@@ -6,7 +6,6 @@ import ast
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 
 from stepbridge import hashing
 from stepbridge.code.airflow_names import STAND_INS, is_airflow
@@ -50,17 +49,15 @@ class ModuleParts:
     definitions: Mapping[str, Part]
 
 
-@lru_cache(maxsize=512)
 def module_parts(source: Source, docstrings: bool) -> ModuleParts:
-    """The parts of a whole module; computed once per content and process."""
+    """The parts of a whole module."""
     forms = module_forms(source, docstrings)
     texts: dict[str, list[str]] = defaultdict(list)
     kinds: dict[str, str] = {}
     for node, text in forms:
-        kind = kind_of(node)
-        for name in _bound(node) or [_REST]:
+        for name, kind in (_bound(node) or {_REST: "code"}).items():
             texts[name].append(text)
-            kinds[name] = _stronger(kinds.get(name), kind if name != _REST else "code")
+            kinds[name] = _stronger(kinds.get(name), kind)
     definitions = {
         name: Part(kinds[name], hashing.digest_bytes(";".join(found).encode())[:_SHORT])
         for name, found in texts.items()
@@ -90,24 +87,28 @@ def _stronger(known: str | None, found: str) -> str:
     return max(known or "code", found, key=_STRENGTH.index)
 
 
-def _bound(node: ast.stmt) -> list[str]:
-    """The names that a statement makes or changes, those inside its blocks included."""
+def _bound(node: ast.stmt) -> dict[str, str]:
+    """The names that a statement makes or changes, with what each is; those inside its blocks included."""
+    kind = kind_of(node)
     match node:
         case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
-            return [node.name]
+            return {node.name: kind}
         case ast.Import() | ast.ImportFrom():
-            return [(alias.asname or alias.name).partition(".")[0] for alias in node.names]
+            return {(alias.asname or alias.name).partition(".")[0]: kind for alias in node.names}
         case ast.Assign():
-            return _names_in(node.targets)
+            return dict.fromkeys(_names_in(node.targets), kind)
         case ast.AnnAssign() | ast.AugAssign():
-            return _names_in([node.target])
+            return dict.fromkeys(_names_in([node.target]), kind)
     inner = (
         statement
         for field in ("body", "orelse", "finalbody", "handlers", "cases")
         for item in getattr(node, field, ())
         for statement in (getattr(item, "body", ()) if not isinstance(item, ast.stmt) else (item,))
     )
-    return list(dict.fromkeys(name for statement in inner for name in _bound(statement)))
+    found: dict[str, str] = {}
+    for statement in inner:
+        found |= {name: _stronger(found.get(name), one) for name, one in _bound(statement).items()}
+    return found
 
 
 def _names_in(targets: Iterable[ast.expr]) -> list[str]:
@@ -130,7 +131,7 @@ class _Units:
     def __init__(self, region: Region) -> None:
         self.region = region
         self.facts = region.facts
-        self.docstrings = b"__doc__" in region.source.data
+        self.docstrings = region.docstrings
         self.nodes = region.parts_first()
         self.by_name: dict[Place, list[Node]] = defaultdict(list)
         for node in self.nodes:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from stepbridge.code.abstract import inside
 from stepbridge.code.airflow_names import STAND_INS, is_airflow
-from stepbridge.code.bound import Chain, Import
+from stepbridge.code.bound import Chain
+from stepbridge.code.dynamic_names import LOADER_SIGNS, loads_unseen, named_module
 from stepbridge.code.facts import Facts
-from stepbridge.code.nodes import FUNCTIONS, absolute, is_main_guard
+from stepbridge.code.links import Link
+from stepbridge.code.memo import Memo
 from stepbridge.code.region import Region
 from stepbridge.code.resolve import Finder, Module
 from stepbridge.code.source import Edit, Source, read_source
@@ -21,7 +23,7 @@ from stepbridge.code.uses import analyse
 from stepbridge.failures import CodeProblem
 
 _AIRFLOW_SIGNS = (b"airflow", b"stepbridge")
-_SIGNS = (b"import_module", b"__import__", b"exec(", b"eval(", b"globals(")
+_SIGNS = (b"import_module", b"__import__", b"exec(", b"eval(", b"globals(", *LOADER_SIGNS)
 
 
 @dataclass
@@ -41,6 +43,8 @@ class Code:
     """All first-party code that a slice reaches; regions ask it for what they import."""
 
     finder: Finder
+    derived: bool = False
+    memo: Memo = field(default_factory=Memo)
     wholes: dict[str, Whole] = field(default_factory=dict)
     regions: dict[str, Region] = field(default_factory=dict)
     outside: dict[str, str] = field(default_factory=dict)
@@ -49,6 +53,7 @@ class Code:
     reports: list[str] = field(default_factory=list)
     _touching: dict[str, bool] = field(default_factory=dict)
     _facts: dict[str, Facts] = field(default_factory=dict)
+    _sources: dict[str, Source] = field(default_factory=dict)
     _asked: set[tuple[str, Chain]] = field(default_factory=set)
     _known: set[str] = field(default_factory=set)
 
@@ -80,6 +85,10 @@ class Code:
         if (module, path) in self._asked:
             return
         self._asked.add((module, path))
+        if loads_unseen(module, path):
+            self.dynamic_places.append(
+                f"{place}: {'.'.join([module, *path])} loads code that is named when it runs"
+            )
         found = self.finder.find(module)
         if found is None:
             self._outside(".".join([module, *path[:1]]) if self.finder.find(module) else module, place)
@@ -149,10 +158,11 @@ class Code:
         if found is None or found.path is None:
             return None
         facts = self.facts_of(found)
-        listed = _listed(facts.source.tree)
-        if listed is not None:
+        listed, complete = _listed(facts.source.tree)
+        if listed is not None and complete:
             return listed
-        names = {name for name in facts.names if not name.startswith("_")}
+        names = {name for name in facts.names if listed is not None or not name.startswith("_")}
+        names |= listed or set()
         for _, star in facts.stars:
             if star != module:
                 names |= self.exports(star) or set()
@@ -171,13 +181,15 @@ class Code:
         place = source.place(node)
         if kind == "import":
             assert isinstance(node, ast.Call)
-            name = node.args[0].value  # type: ignore[attr-defined]
-            if isinstance(name, str) and is_airflow(name):
+            name = named_module(node, facts)
+            if name and is_airflow(name):
                 self.dynamic_places.append(f"{place}: {name} is imported by a call")
-            elif isinstance(name, str) and not name.startswith("."):
+                return
+            if name:
                 self.require(name, place)
                 self.want(name, (), place)
-            return
+                return
+            kind = "import_module"
         if kind.startswith("getattr:"):
             name = kind[8:]
             if not any(self._is_module(entry.module, entry.attribute) for entry in facts.imported(name, 0)):
@@ -196,11 +208,27 @@ class Code:
         """The facts of a first-party module's file."""
         if module.name not in self._facts:
             assert module.path is not None
-            source = read_source(module.path)
+            source = self.source_of(module)
             self._facts[module.name] = Facts(
-                source, module.name, module.package, elsewhere=self.builds, own=self.owns
+                source,
+                module.name,
+                module.package,
+                elsewhere=self.builds,
+                own=self.owns,
+                derived=self.derived,
             )
         return self._facts[module.name]
+
+    def source_of(self, module: Module) -> Source:
+        """The file of a first-party module, read once per slice: what is digested is what ships."""
+        if module.name not in self._sources:
+            assert module.path is not None
+            self._sources[module.name] = read_source(module.path)
+        return self._sources[module.name]
+
+    def links(self, module: Module) -> tuple[Link, ...]:
+        """What a first-party module imports."""
+        return self.memo.links(self.source_of(module), module.name, module.package)
 
     def builds(self, module: str, chain: Chain, called: bool) -> bool:
         """True where a name of a first-party module makes parts of a DAG."""
@@ -258,7 +286,10 @@ class Code:
             if self._touching.get(current.name):
                 self._touching[module.name] = True
                 return True
-            for name in import_targets(read_source(current.path), current):
+            for link in self.links(current):
+                name = link.target
+                if not link.at_once:
+                    continue
                 if is_airflow(name):
                     self._touching[module.name] = True
                     return True
@@ -274,24 +305,25 @@ class Code:
 
     def _ship(self, module: Module) -> None:
         assert module.path is not None
-        source = read_source(module.path)
+        source = self.source_of(module)
         whole = Whole(module, source)
         self.wholes[module.name] = whole
         place = str(module.path)
         asks_symbols = False
-        for statement in all_imports(source.tree):
-            for alias in statement.names:
-                name, attribute = absolute(statement, alias, module.name, module.package)
-                if is_airflow(name):
-                    if attribute not in STAND_INS:
-                        self.airflow(name, attribute, source.place(statement))
-                    continue
-                self.require(name, place)
-                if attribute and attribute != "*":
-                    below = self.finder.find(f"{name}.{attribute}")
-                    if below is not None:
-                        self.require(below.name, place)
-                asks_symbols |= name in self.regions or f"{name}.{attribute}" in self.regions
+        for link in self.links(module):
+            name, attribute = link.module, link.attribute
+            if link.renames:
+                self.dynamic_places.append(f"{place}:{link.line}: import_module by another name")
+            if is_airflow(name):
+                if attribute not in STAND_INS:
+                    self.airflow(name, attribute, f"{place}:{link.line}")
+                continue
+            self.require(name, place)
+            for member in sorted(self.exports(name) or ()) if attribute == "*" else [attribute]:
+                below = self.finder.find(f"{name}.{member}") if member else None
+                if below is not None:
+                    self.require(below.name, place)
+            asks_symbols |= name in self.regions or f"{name}.{attribute}" in self.regions
         if asks_symbols or any(sign in source.data for sign in _SIGNS):
             self._scan(module, source)
 
@@ -363,54 +395,10 @@ class Code:
             self.outside.setdefault(top, place)
 
 
-def import_targets(source: Source, module: Module) -> list[str]:
-    """The absolute names that importing a file imports: none inside functions or for type checkers."""
-    found: list[str] = []
-    for statement in _imports_of(source.tree.body, inside=False):
-        for alias in statement.names:
-            name, attribute = absolute(statement, alias, module.name, module.package)
-            found.append(f"{name}.{attribute}" if attribute and attribute != "*" else name)
-    return found
-
-
-def all_imports(tree: ast.Module) -> Iterator[Import]:
-    """Every import statement of a file, those for type checkers left out."""
-    return _imports_of(tree.body, inside=True)
-
-
-def _imports_of(body: Sequence[ast.stmt], inside: bool) -> Iterator[Import]:
-    for statement in body:
-        if isinstance(statement, ast.Import | ast.ImportFrom):
-            yield statement
-        elif isinstance(statement, FUNCTIONS) and not inside:
-            continue
-        elif isinstance(statement, ast.If) and (is_type_checking(statement) or is_main_guard(statement)):
-            yield from _imports_of(statement.orelse, inside)
-        else:
-            yield from _below(statement, inside)
-
-
-def _below(statement: ast.stmt, inside: bool) -> Iterator[Import]:
-    for block in ("body", "orelse", "finalbody"):
-        inner = getattr(statement, block, None)
-        if inner:
-            yield from _imports_of(inner, inside)
-    for handler in getattr(statement, "handlers", ()):
-        yield from _imports_of(handler.body, inside)
-    for case in getattr(statement, "cases", ()):
-        yield from _imports_of(case.body, inside)
-
-
-def is_type_checking(node: ast.If) -> bool:
-    """True for ``if TYPE_CHECKING:``."""
-    test = node.test
-    name = test.id if isinstance(test, ast.Name) else test.attr if isinstance(test, ast.Attribute) else ""
-    return name == "TYPE_CHECKING"
-
-
-def _listed(tree: ast.Module) -> set[str] | None:
-    """The names in a literal ``__all__``; None where there is none."""
+def _listed(tree: ast.Module) -> tuple[set[str] | None, bool]:
+    """The names in the literals of ``__all__``, None where there is none; False where there is more to it."""
     found: set[str] | None = None
+    complete, literal = True, 0
     for statement in tree.body:
         target = (
             statement.targets[0] if isinstance(statement, ast.Assign) else getattr(statement, "target", None)
@@ -418,10 +406,17 @@ def _listed(tree: ast.Module) -> set[str] | None:
         if not isinstance(target, ast.Name) or target.id != "__all__":
             continue
         value = statement.value  # type: ignore[attr-defined]
+        found, literal = found or set(), literal + 1
         if isinstance(value, ast.List | ast.Tuple):
             items = {item.value for item in value.elts if isinstance(item, ast.Constant)}
-            found = (found or set()) | {item for item in items if isinstance(item, str)}
-    return found
+            found |= {item for item in items if isinstance(item, str)}
+            complete &= len(items) == len(value.elts)
+        else:
+            complete = False
+    if found is not None:
+        named = sum(isinstance(node, ast.Name) and node.id == "__all__" for node in ast.walk(tree))
+        complete &= named == literal
+    return found, complete
 
 
 def _globals_of(module: str) -> Mapping[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from stepbridge.code.airflow_names import DAG_TYPES, STAND_INS, is_airflow
 from stepbridge.code.bound import Chain, Import
+from stepbridge.code.dynamic_names import named_module, renames_import_module
 from stepbridge.code.facts import Facts
 from stepbridge.code.nodes import DEFINITIONS, FUNCTIONS, Imported, Node, absolute
 from stepbridge.code.python_names import BUILTINS
@@ -75,6 +76,7 @@ class Region:
 
     :param shipped: the module name that it ships under.
     :param live: the live module's globals, where the file is loaded.
+    :param docstrings: True where docstrings count.
     :param needed: names that the selected code reads, with the levels they belong to.
     """
 
@@ -88,6 +90,7 @@ class Region:
     edits: list[Edit] = field(default_factory=list)
     lambda_node: Node | None = None
     whole: bool = False
+    docstrings: bool = False
     needed: set[tuple[int, str]] = field(default_factory=set)
     _pending: list[Node] = field(default_factory=list)
 
@@ -147,13 +150,16 @@ class Region:
                 if kind == "import" and isinstance(node.stmt, ast.Expr) and self._imports_own(where):
                     self._select(node)
                     self._drain()
-                    self.project.run(where.args[0].value, self.source.place(node.line))  # type: ignore[attr-defined]
+                    self.project.run(self._called_module(where), self.source.place(node.line))
                 elif kind in ("exec", "globals") and node not in self.selected:
                     self.project.dynamic(kind, where, self.facts)
 
     def _imports_own(self, call: ast.AST) -> bool:
-        name = call.args[0].value  # type: ignore[attr-defined]
-        return isinstance(name, str) and self.facts.own(name)
+        name = self._called_module(call)
+        return bool(name) and self.facts.own(name)
+
+    def _called_module(self, call: ast.AST) -> str:
+        return named_module(call, self.facts) if isinstance(call, ast.Call) else ""
 
     def _drain(self) -> None:
         while self._pending:
@@ -301,7 +307,8 @@ class Region:
             self._capture(name, line, home)
             return
         nodes = self.facts.touching.get((0, name), [])
-        if not any(name in node.uses.binds for node in nodes) and not self._starred(name):
+        bound = any(name in node.uses.binds for node in nodes)
+        if not self._starred(name, bound) and not bound:
             if name in BUILTINS or optional or self._bound_late(name):
                 self._select_all(nodes)
                 return
@@ -338,19 +345,23 @@ class Region:
         if any(cls.__name__ in DAG_TYPES for cls in kinds) and unwrapped(value) is value:
             raise self._builder_problem(nodes[-1], name)
 
-    def _starred(self, name: str) -> bool:
-        """Select the star imports that may bind *name*; True where one does or cannot be ruled out."""
-        unknown = []
+    def _starred(self, name: str, bound: bool) -> bool:
+        """Select the star imports that may bind *name*; True where one does or cannot be ruled out.
+
+        :param bound: the file binds the name itself.
+        """
+        unknown, known = [], False
         for node, module in self.facts.stars:
             exported = self.project.exports(module)
             if exported is None:
                 unknown.append(node)
             elif name in exported:
+                known = True
+                node.effects.add(name)
                 self.project.want(module, (name,), self.source.place(node.line))
                 self._select(node)
-                return True
-        if name in BUILTINS:
-            return False
+        if known or bound or name in BUILTINS:
+            return known
         for node in unknown:
             self._select(node)
         return bool(unknown)
@@ -368,6 +379,8 @@ class Region:
     def _import(self, stmt: Import, alias: ast.alias) -> None:
         module, attribute = absolute(stmt, alias, self.facts.module, self.facts.package)
         place = self.source.place(stmt)
+        if renames_import_module(alias):
+            self.project.dynamic("import_module by another name", stmt, self.facts)
         if is_airflow(module):
             if attribute not in STAND_INS:
                 self.project.airflow(module, attribute, place)

@@ -8,24 +8,27 @@ import re
 import types
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 from stepbridge import hashing
 from stepbridge.code import locate
+from stepbridge.code.datafiles import DataFiles, File
 from stepbridge.code.facts import Facts
 from stepbridge.code.locate import Callee
+from stepbridge.code.memo import DOCSTRING_SIGNS, memo_of
 from stepbridge.code.nodes import DEFINITIONS
 from stepbridge.code.normal import text_digest
-from stepbridge.code.outside import BESIDE, region_outside, whole_outside
-from stepbridge.code.parts import ModuleParts, Part, module_parts, region_parts
+from stepbridge.code.outside import region_outside, selected_code, whole_outside, whole_statements
+from stepbridge.code.parts import ModuleParts, Part, region_parts
 from stepbridge.code.project import Code, Whole, missing_file
 from stepbridge.code.reading import Reader
 from stepbridge.code.reads import Reads
 from stepbridge.code.region import Region, Target
 from stepbridge.code.render import render, render_whole
 from stepbridge.code.requires import requirements
-from stepbridge.code.resolve import Finder, absolute, installed
+from stepbridge.code.resolve import Finder, Module, absolute, installed
 from stepbridge.code.scope import SCOPE, file_of
 from stepbridge.code.source import Source, no_collection, read_source
 from stepbridge.failures import CodeProblem
@@ -84,7 +87,14 @@ def slice_callable(
     :raises CodeProblem: SB201 to SB206 and SB209, with file, line and the next step.
     """
     with no_collection():
-        return _Slicer(function, source_file, roots).slice(files, given)
+        slicer = _Slicer(function, source_file, roots)
+        slicer.find()
+        if slicer.reads(b"__subclasses__"):
+            slicer = _Slicer(function, source_file, roots, derived=True)
+            slicer.find()
+        found = slicer.slice(files, given)
+        slicer.code.memo.save()
+        return found
 
 
 def shipped_name(dag_file: Path) -> str:
@@ -93,21 +103,27 @@ def shipped_name(dag_file: Path) -> str:
 
 
 class _Slicer:
-    def __init__(self, function: Callable[..., Any], source_file: Path | None, roots: Sequence[Path]) -> None:
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        source_file: Path | None,
+        roots: Sequence[Path],
+        derived: bool = False,
+    ) -> None:
         self.callee: Callee = locate.callee_of(function)
         own = next((file for layer in locate.layers(self.callee.function) if (file := file_of(layer))), None)
         self.dag_file = absolute(source_file) if source_file else own
         self.roots = [absolute(root) for root in roots]
         here = [self.dag_file.parent] if self.dag_file else []
         self.finder = Finder([*here, *self.roots])
-        self.code = Code(self.finder)
+        self.code = Code(self.finder, derived, memo_of(self.dag_file))
         self.region: Region | None = None
         self.entry = ""
 
     def slice(self, files: Sequence[str], given: frozenset[str]) -> Slice:
-        self._find()
+        found_files = self._beside()
         modules, parts = self._modules()
-        data = self._files(files)
+        data = self._files(files, found_files)
         parts.update(
             {f"file:{path}": Part("file", hashing.digest_bytes(content)) for path, content in data.items()}
         )
@@ -133,7 +149,7 @@ class _Slicer:
             is_scope=scope,
             requires=requirements(self.code.outside),
             airflow={name: tuple(places) for name, places in sorted(self.code.airflow_names.items())},
-            reads=self._reads(given, bool(files)),
+            reads=self._reads(given, bool(files), found_files),
             bound_args=self.callee.args,
             bound_kwargs=dict(self.callee.kwargs),
             reports=tuple(self.code.reports),
@@ -141,7 +157,14 @@ class _Slicer:
 
     # finding -----------------------------------------------------------------------------------------------
 
-    def _find(self) -> None:
+    def reads(self, sign: bytes) -> bool:
+        """True where some file that the slice reaches holds the text *sign*."""
+        sources = [item.source for item in self.code.wholes.values()]
+        sources += [item.source for item in self.code.regions.values()]
+        return any(sign in source.data for source in sources)
+
+    def find(self) -> None:
+        """Follow the code from the callable to all that it reaches."""
         function = self.callee.function
         if self.callee.owner is not None:
             cls, method = self.callee.owner
@@ -348,7 +371,7 @@ class _Slicer:
     def _region(self, source: Source, shipped: str, opened: Sequence[ast.AST] = ()) -> Region:
         module = self.finder.name_of(source.path) or source.path.stem
         package = source.path.name == "__init__.py"
-        facts = Facts(source, module, package, opened, self.code.builds, self.code.owns)
+        facts = Facts(source, module, package, opened, self.code.builds, self.code.owns, self.code.derived)
         return Region(facts, shipped, self.code, live=self._live(source.path))
 
     def _live(self, path: Path) -> Mapping[str, Any]:
@@ -378,6 +401,7 @@ class _Slicer:
             found = self.finder.find(name)
             path = found.shipped if found is not None else f"{name.replace('.', '/')}.py"
             modules[path] = render(region)
+            region.docstrings = self._docstrings
             found_parts = region_parts(region, "" if region is self.region else f"{name}.")
             parts.update(
                 {f"{path}:{part}" if part in parts else part: value for part, value in found_parts.items()}
@@ -385,7 +409,12 @@ class _Slicer:
         return dict(sorted(modules.items())), parts
 
     def _whole(self, whole: Whole) -> ModuleParts:
-        return module_parts(whole.source, b"__doc__" in whole.source.data)
+        return self.code.memo.parts(whole.source, self._docstrings)
+
+    @cached_property
+    def _docstrings(self) -> bool:
+        """True where some of the code may read docstrings, which then count everywhere."""
+        return any(self.reads(sign) for sign in DOCSTRING_SIGNS)
 
     def _explained(self, parts: Mapping[str, Part]) -> dict[str, Part]:
         """*parts*, which count, and the definitions of whole modules, which only explain."""
@@ -393,9 +422,9 @@ class _Slicer:
         left = MOST_DEFINITIONS
         for whole in self.code.wholes.values():
             definitions = self._whole(whole).definitions
+            if len(definitions) > left:
+                continue
             left -= len(definitions)
-            if left < 0:
-                break
             found |= {f"{whole.module.shipped}:{name}": part for name, part in definitions.items()}
         for name in self._entry_names() & found.keys():
             if found[name].kind == "function":
@@ -412,7 +441,7 @@ class _Slicer:
         whole = self.code.wholes.get(module)
         return {f"{whole.module.shipped}:{own}"} if whole is not None else set()
 
-    def _reads(self, given: frozenset[str], declared: bool) -> Reads:
+    def _reads(self, given: frozenset[str], declared: bool, beside: DataFiles) -> Reads:
         found = self._definition()
         names = set(given) | set(self.callee.kwargs)
         if found is not None:
@@ -427,14 +456,14 @@ class _Slicer:
         return dataclasses.replace(
             reads,
             dynamic=tuple(dict.fromkeys((*self.code.dynamic_places, *reads.dynamic))),
-            outside=self._outside(declared),
+            outside=self._outside(declared, beside),
         )
 
-    def _outside(self, declared: bool) -> tuple[str, ...]:
+    def _outside(self, declared: bool, beside: DataFiles) -> tuple[str, ...]:
         found = [item for _, region in sorted(self.code.regions.items()) for item in region_outside(region)]
         for _, whole in sorted(self.code.wholes.items()):
             found += whole_outside(whole.source, whole.module.name, whole.module.package)
-        return tuple(item for item in dict.fromkeys(found) if not (declared and item.endswith(BESIDE)))
+        return tuple(dict.fromkeys([*found, *(() if declared else beside.unclear)]))
 
     def _definition(self) -> tuple[Facts, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda] | None:
         """The innermost ``def`` of the callable, and the facts of its file."""
@@ -454,8 +483,44 @@ class _Slicer:
                         return self.code.facts_of(whole.module), node
         return None
 
-    def _files(self, patterns: Sequence[str]) -> dict[str, bytes]:
+    # data --------------------------------------------------------------------------------------------------
+
+    def _beside(self) -> DataFiles:
+        """The data files that the code reads; packages that it finds them in ship as well."""
+        found = DataFiles(self.finder.find, self._file_of_module, self.code.source_of)
+        searched: set[str] = set()
+        while True:
+            todo = [name for name in (*self.code.wholes, *self.code.regions) if name not in searched]
+            if not todo:
+                return found
+            for name in todo:
+                searched.add(name)
+                whole = self.code.wholes.get(name)
+                if whole is not None:
+                    found.search(self._file_of_module(whole.module), partial(whole_statements, whole.source))
+                else:
+                    region = self.code.regions[name]
+                    found.search(_file_of_region(region), partial(selected_code, region))
+            for package, place in list(found.packages.items()):
+                self.code.require(package, place)
+
+    def _file_of_module(self, module: Module) -> File:
+        assert module.path is not None
+        base = module.path.parents[module.shipped.count("/")]
+        imported = {name for link in self.code.links(module) for name in (link.module, link.target)}
+        return File(self.code.source_of(module), module.name, module.package, base, frozenset(imported))
+
+    def _files(self, patterns: Sequence[str], beside: DataFiles) -> dict[str, bytes]:
         found: dict[str, bytes] = {}
+        for path, spot in beside.spots.items():
+            name, content = path.relative_to(spot.base).as_posix(), _content(path)
+            if found.setdefault(name, content) != content:
+                raise CodeProblem(
+                    "SB209",
+                    f"two files would ship as {name!r}",
+                    place=str(path),
+                    hint="give one of them another name: the step's process has one directory for all roots",
+                )
         bases = [*([self.dag_file.parent] if self.dag_file else []), *self.roots]
         for pattern in patterns:
             found.update(_matches(pattern, bases))
@@ -483,6 +548,30 @@ def _run_at_import(region: Region) -> list[ast.AST]:
         else:
             found.append(node.stmt)
     return found
+
+
+def _file_of_region(region: Region) -> File:
+    facts, path = region.facts, region.source.path
+    depth = region.shipped.count(".") + facts.package
+    imported = {
+        name
+        for entries in facts.imports.values()
+        for entry in entries
+        for name in (entry.module, f"{entry.module}.{entry.attribute}")
+    }
+    return File(facts.source, facts.module, facts.package, path.parents[depth], frozenset(imported))
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise CodeProblem(
+            "SB209",
+            f"the data file cannot be read: {error.strerror or error}",
+            place=str(path),
+            hint="keep the file readable on the worker",
+        ) from error
 
 
 def _matches(pattern: str, bases: Sequence[Path]) -> dict[str, bytes]:

@@ -6,13 +6,15 @@ import ast
 import gc
 import hashlib
 import io
+import os
 import re
 import tokenize
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import Any
 
 from stepbridge.failures import CodeProblem
 
@@ -37,12 +39,40 @@ class Source:
 
     :param path: where it was read.
     :param data: its bytes.
-    :param tree: what Python makes of them.
+    :param notes: what was computed of the bytes, by what it is.
     """
 
     path: Path
     data: bytes
-    tree: ast.Module
+    notes: dict[object, Any] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def tree(self) -> ast.Module:
+        """What Python makes of the bytes; parsed when it is first asked for.
+
+        :raises CodeProblem: SB201 where they are not Python.
+        """
+        with no_collection():
+            try:
+                return ast.parse(self.data, filename=str(self.path))
+            except (SyntaxError, ValueError) as error:
+                line = getattr(error, "lineno", None) or 1
+                raise CodeProblem(
+                    "SB201",
+                    f"the file is not Python {_version()}: {error}",
+                    place=f"{self.path}:{line}",
+                    hint="the worker's Python must be able to parse what it ships",
+                ) from error
+
+    @contextmanager
+    def parsed(self) -> Iterator[None]:
+        """The tree is at hand meanwhile, and let go where it was not before: it takes much memory."""
+        before = "tree" in self.__dict__
+        try:
+            yield
+        finally:
+            if not before:
+                self.__dict__.pop("tree", None)
 
     @cached_property
     def text(self) -> str:
@@ -116,12 +146,12 @@ class Source:
 
 
 def read_source(path: Path) -> Source:
-    """The file at *path*, parsed once per content.
+    """The file at *path*, parsed once per content when its tree is asked for.
 
-    :raises CodeProblem: SB201 where it cannot be read or is not Python.
+    :raises CodeProblem: SB201 where it cannot be read.
     """
     try:
-        data = path.read_bytes()
+        data = _bytes(path)
     except OSError as error:
         raise CodeProblem(
             "SB201",
@@ -129,22 +159,24 @@ def read_source(path: Path) -> Source:
             place=str(path),
             hint="keep the file readable on the worker, or use code='image'",
         ) from error
-    return _parse(path, data)
+    return _source(path, data)
 
 
-@lru_cache(maxsize=256)
-def _parse(path: Path, data: bytes) -> Source:
-    with no_collection():
-        try:
-            return Source(path, data, ast.parse(data, filename=str(path)))
-        except (SyntaxError, ValueError) as error:
-            line = getattr(error, "lineno", None) or 1
-            raise CodeProblem(
-                "SB201",
-                f"the file is not Python {_version()}: {error}",
-                place=f"{path}:{line}",
-                hint="the worker's Python must be able to parse what it ships",
-            ) from error
+def _bytes(path: Path) -> bytes:
+    """The content of a file, by as few calls as it takes."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        parts = []
+        while part := os.read(handle, 1 << 20):
+            parts.append(part)
+        return b"".join(parts)
+    finally:
+        os.close(handle)
+
+
+@lru_cache(maxsize=1024)
+def _source(path: Path, data: bytes) -> Source:
+    return Source(path, data)
 
 
 def _version() -> str:

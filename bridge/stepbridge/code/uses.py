@@ -296,7 +296,9 @@ class _Analyser(ast.NodeVisitor):
     def _dynamic(self, node: ast.Call) -> None:
         found = dotted(node.func)
         first = node.args[0] if node.args else None
-        literal = isinstance(first, ast.Constant)
+        literal = isinstance(first, ast.Constant) or (
+            isinstance(first, ast.Name) and self._home(first.id) is None
+        )
         match found:
             case ("exec" | "eval", ()):
                 self.uses.dynamic.append((found[0], node))

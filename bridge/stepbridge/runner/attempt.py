@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import os
@@ -9,7 +10,7 @@ import secrets
 import shutil
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -102,6 +103,12 @@ class Run:
     def _succeed(self) -> None:
         with self._meter.phase("fetch"):
             store, request = self._open()
+        with self._beating(store, request):
+            self._carry_out(store, request)
+        if self._shipper is not None:
+            self._shipper.clear()
+
+    def _carry_out(self, store: Store, request: Request) -> None:
         revealed = self._reveal(request)
         environment = {**os.environ, **request.environment}
         with self._meter.phase("preflight"):
@@ -116,8 +123,6 @@ class Run:
         aside(lambda: self._put_usage(store, request.attempt))
         self._signals.hold()
         self._commit(store, request, output, xcoms)
-        if self._shipper is not None:
-            self._shipper.clear()
 
     def _open(self) -> tuple[Store, Request]:
         root, key, self._attempt = attempt_of(self._call.uri)
@@ -147,6 +152,22 @@ class Run:
             return first, request
         self._store = opening.open_store(request.store)
         return self._store, request
+
+    @contextlib.contextmanager
+    def _beating(self, store: Store, request: Request) -> Iterator[None]:
+        """Keep the lease of the request's key, where there is one, until the result is committed."""
+        if request.cache is None or not request.lease:
+            yield
+            return
+        from stepbridge.cache.lease import TTL, Heart, Lease
+
+        lease = Lease(store, request.cache, request.attempt.prefix, nonce=request.lease)
+        heart = Heart(lease, TTL / 3)
+        heart.start()
+        try:
+            yield
+        finally:
+            heart.stop()
 
     def _reveal(self, request: Request) -> dict[str, str]:
         """Bring the step's secrets; the variables that hold some of them. From here on none is shown."""

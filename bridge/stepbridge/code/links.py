@@ -1,0 +1,80 @@
+"""What a file imports, as data: all that following a module that ships whole needs to know of it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from stepbridge.code.bound import Import
+from stepbridge.code.dynamic_names import renames_import_module
+from stepbridge.code.nodes import FUNCTIONS, absolute, is_main_guard
+from stepbridge.code.source import Source
+
+
+class Link(NamedTuple):
+    """One name of an import statement.
+
+    :param module: absolute.
+    :param attribute: what is taken from the module; empty for ``import module``.
+    :param at_once: importing the file imports it; False inside functions.
+    :param renames: it hides calls of ``import_module`` behind another name.
+    """
+
+    module: str
+    attribute: str
+    line: int
+    at_once: bool
+    renames: bool
+
+    @property
+    def target(self) -> str:
+        """The full name; of a star import the module's."""
+        star = not self.attribute or self.attribute == "*"
+        return self.module if star else f"{self.module}.{self.attribute}"
+
+
+def links_of(source: Source, module: str, package: bool) -> tuple[Link, ...]:
+    """Every import of a file, those for type checkers left out."""
+    body = source.tree.body
+    at_once = {id(statement) for statement in _imports_of(body, inside=False)}
+    return tuple(
+        Link(
+            *absolute(statement, alias, module, package),
+            statement.lineno,
+            id(statement) in at_once,
+            renames_import_module(alias),
+        )
+        for statement in _imports_of(body, inside=True)
+        for alias in statement.names
+    )
+
+
+def _imports_of(body: Sequence[ast.stmt], inside: bool) -> Iterator[Import]:
+    for statement in body:
+        if isinstance(statement, ast.Import | ast.ImportFrom):
+            yield statement
+        elif isinstance(statement, FUNCTIONS) and not inside:
+            continue
+        elif isinstance(statement, ast.If) and (is_type_checking(statement) or is_main_guard(statement)):
+            yield from _imports_of(statement.orelse, inside)
+        else:
+            yield from _below(statement, inside)
+
+
+def _below(statement: ast.stmt, inside: bool) -> Iterator[Import]:
+    for block in ("body", "orelse", "finalbody"):
+        inner = getattr(statement, block, None)
+        if inner:
+            yield from _imports_of(inner, inside)
+    for handler in getattr(statement, "handlers", ()):
+        yield from _imports_of(handler.body, inside)
+    for case in getattr(statement, "cases", ()):
+        yield from _imports_of(case.body, inside)
+
+
+def is_type_checking(node: ast.If) -> bool:
+    """True for ``if TYPE_CHECKING:``."""
+    test = node.test
+    name = test.id if isinstance(test, ast.Name) else test.attr if isinstance(test, ast.Attribute) else ""
+    return name == "TYPE_CHECKING"

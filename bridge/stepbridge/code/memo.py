@@ -1,0 +1,155 @@
+"""Keeps what was computed of files of a project, on disk and by their content, so that it is computed once.
+
+A record is found by the sha256 of the file's bytes, never by its name or time. The directory of the records
+is named by the digest of this package's own code and the version of Python: other code makes other records.
+Whatever is wrong with the directory, the records are computed again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from stepbridge.code.links import Link, links_of
+from stepbridge.code.parts import ModuleParts, Part, module_parts
+from stepbridge.code.source import Source
+
+WORTH = 20
+"""So many new records are worth a write."""
+
+DOCSTRING_SIGNS = (b"__doc__", b"getdoc", b"getcomments", b"getsource")
+"""In code that may read docstrings."""
+
+OFF = "STEPBRIDGE_CODE_MEMO"
+"""An environment variable: a directory for the records, or ``off``."""
+
+_OWN = ("links.py", "memo.py", "normal.py", "parts.py", "nodes.py", "dynamic_names.py", "source.py")
+
+Records = dict[str, Any]
+
+
+@dataclass
+class Memo:
+    """The records of one project.
+
+    :param path: the file that holds them; None where nothing is kept.
+    """
+
+    path: Path | None = None
+    _known: Records | None = None
+    _used: Records = field(default_factory=dict)
+    _fresh: int = 0
+
+    def links(self, source: Source, module: str, package: bool) -> tuple[Link, ...]:
+        """What :func:`links_of` gives; computed once per content."""
+        note = ("links", module, package)
+        found: tuple[Link, ...] | None = source.notes.get(note)
+        if found is None:
+            key = f"links {source.digest} {module} {package:d}" if self.path else ""
+            record = self._record(key)
+            if record is None:
+                with source.parsed():
+                    found = links_of(source, module, package)
+                    if b"airflow" not in source.data:
+                        self.parts(source, any(sign in source.data for sign in DOCSTRING_SIGNS))
+                self._keep(key, found)
+            else:
+                found = tuple(Link(*item) for item in record)
+            source.notes[note] = found
+        return found
+
+    def parts(self, source: Source, docstrings: bool) -> ModuleParts:
+        """What :func:`module_parts` gives; computed once per content."""
+        note = ("parts", docstrings)
+        found: ModuleParts | None = source.notes.get(note)
+        if found is None:
+            key = f"parts {source.digest} {docstrings:d}" if self.path else ""
+            record = self._record(key)
+            if record is None:
+                with source.parsed():
+                    found = module_parts(source, docstrings)
+                listed = [(name, part.kind, part.digest) for name, part in found.definitions.items()]
+                self._keep(key, (found.digest, listed))
+            else:
+                definitions = {name: Part(kind, digest) for name, kind, digest in record[1]}
+                found = ModuleParts(record[0], definitions)
+            source.notes[note] = found
+        return found
+
+    def save(self) -> None:
+        """Write the records that were used, where enough of them are new; errors keep the old ones."""
+        if self.path is None or self._fresh < WORTH:
+            return
+        text = json.dumps(self._used, separators=(",", ":")).encode()
+        try:
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(dir=self.path.parent, prefix=".new")
+            with os.fdopen(handle, "wb") as file:
+                file.write(hashlib.sha256(text).hexdigest().encode() + b"\n" + text)
+            os.replace(name, self.path)
+        except OSError:
+            return
+        self._fresh = 0
+
+    def _record(self, key: str) -> Any:
+        if not key:
+            return None
+        if self._known is None:
+            self._known = _read(self.path)
+        found = self._known.get(key)
+        if found is not None:
+            self._used[key] = found
+        return found
+
+    def _keep(self, key: str, value: object) -> None:
+        if key:
+            self._used[key] = value
+            self._fresh += 1
+
+
+def memo_of(project: Path | None) -> Memo:
+    """The records of the project that the file *project* belongs to."""
+    place = os.environ.get(OFF, "")
+    if project is None or place == "off":
+        return Memo()
+    if not place:
+        caches = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+        if not os.path.isabs(caches):
+            return Memo()
+        place = os.path.join(caches, "stepbridge", "code")
+    name = hashlib.sha256(os.fsencode(project)).hexdigest()[:32]
+    return Memo(Path(place, _version(), f"{name}.json"))
+
+
+@cache
+def _version() -> str:
+    here = Path(__file__).parent
+    own = hashlib.sha256(repr(sys.version_info[:2]).encode())
+    for name in _OWN:
+        own.update((here / name).read_bytes())
+    return own.hexdigest()[:32]
+
+
+def _read(path: Path | None) -> Records:
+    """The records in a file; none where it is missing, another's, cut or changed."""
+    if path is None:
+        return {}
+    try:
+        with path.open("rb") as file:
+            if os.fstat(file.fileno()).st_uid != os.getuid():
+                return {}
+            head, _, text = file.read().partition(b"\n")
+    except OSError:
+        return {}
+    if head.decode("ascii", "replace") != hashlib.sha256(text).hexdigest():
+        return {}
+    found: Records = json.loads(text)
+    return found
+
