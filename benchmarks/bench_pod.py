@@ -1,9 +1,10 @@
 """A trivial step in a pod, and a cache hit, against KubernetesPodOperator with default settings.
 
-``python benchmarks/bench_pod.py [--rounds N]``. Each is one task of a DAG under real Airflow, against the same
-API double, whose containers are processes of this machine and start after 0.8 s, as a kubelet needs (on a real
-cluster a bare pod of this kind took 1.1 s); the times are the task instances' own, from start to end. The peer runs ``python -c pass`` without its XCom sidecar, which would cost it more (5.26 s instead of
-5.12 s on a real cluster). Rounds are interleaved, the figures are medians. Exit status 1 where a bound is missed.
+``python benchmarks/bench_pod.py [--rounds N]``. Each is one task of a DAG under real Airflow, against the
+same API double, whose containers are processes of this machine and start after 0.8 s, as a kubelet needs (on
+a real cluster a bare pod of this kind took 1.1 s). The times are the task instances' own, from start to end.
+The peer runs ``python -c pass`` without its XCom sidecar, which would cost it more (5.26 s instead of 5.12 s
+on a real cluster). Rounds are interleaved, the figures are medians. Exit status 1 where a bound is missed.
 """
 
 from __future__ import annotations
@@ -20,13 +21,14 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent / "tests"), str(HERE.parent / "tests" / "operators")]
 
 import conftest as airflow_home  # noqa: E402 - prepares a throw-away Airflow before it is imported
+
 from kube.double import Cluster  # noqa: E402
 from kube.faults import SlowPull  # noqa: E402
 
 START = 0.8
 STEP_BOUND = 0.4
 HIT_BOUND = 50.0
-DAG = '''
+DAG = """
 from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
 
 def trivial(n):
@@ -35,12 +37,13 @@ def trivial(n):
 POD = {pod!r}
 with DAG("DAG_ID", start_date=START, schedule=None, default_args=POD) as d:
     {task}
-'''
+"""
+STEP = 'StepOperator(task_id="t", python_callable=trivial, op_kwargs={"n": 1}%s)'
 TASKS = {
-    "KubernetesPodOperator": 'KubernetesPodOperator(task_id="t", image="i", name="t", cmds=["python", "-c", "pass"])',
-    "step in a pod": 'StepOperator(task_id="t", python_callable=trivial, op_kwargs={"n": 1})',
-    "step in a pod, deferrable": 'StepOperator(task_id="t", python_callable=trivial, op_kwargs={"n": 1}, deferrable=True)',
-    "cache hit": 'StepOperator(task_id="t", python_callable=trivial, op_kwargs={"n": 1}, cache="auto", step_id="hit")',
+    "KubernetesPodOperator": 'KubernetesPodOperator(task_id="t", image="i", cmds=["python", "-c", "pass"])',
+    "step in a pod": STEP % "",
+    "step in a pod, deferrable": STEP % ", deferrable=True",
+    "cache hit": STEP % ', cache="auto", step_id="hit"',
 }
 
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from stepbridge import __version__, artifact, documents
-from stepbridge.commands import cache
+from stepbridge.commands import airflow_side, cache
 from stepbridge.commands.options import add_format, add_store, open_root
 from stepbridge.contract import Attempt, Value
 from stepbridge.failures import StepbridgeError
@@ -72,41 +71,20 @@ def _parser() -> argparse.ArgumentParser:
     render.add_argument("--dags", default="", help="a DAG file or folder; default: Airflow's dags_folder")
     render.add_argument("--map-index", type=int, default=None, help="which of the mapped tasks")
     render.add_argument("--format", choices=("yaml", "json"), default="yaml")
-    render.add_argument(
-        "--airflow-python", default=sys.executable, help="the interpreter that has Airflow; default: this one"
-    )
+    airflow_side.add_python(render)
     render.set_defaults(command=_render)
     cache.add(commands)
+    airflow_side.add_resume(commands)
     return parser
 
 
-_HAS_AIRFLOW = """
-import importlib.util, sys
-missing = [name for name in ("airflow", "stepbridge_airflow") if importlib.util.find_spec(name) is None]
-sys.exit(f"it has no {missing[0]}" if missing else 0)
-"""
-
-
 def _render(arguments: argparse.Namespace) -> int:
-    python = arguments.airflow_python
-    command = [python, "-m", "stepbridge_airflow.render", arguments.task, "--format", arguments.format]
+    given = [arguments.task, "--format", arguments.format]
     if arguments.dags:
-        command += ["--dags", arguments.dags]
+        given += ["--dags", arguments.dags]
     if arguments.map_index is not None:
-        command += ["--map-index", str(arguments.map_index)]
-    try:
-        asked = subprocess.run([python, "-c", _HAS_AIRFLOW], stderr=subprocess.PIPE, text=True, check=False)
-        missing = asked.stderr.strip() if asked.returncode else ""
-    except OSError as error:
-        missing = str(error)
-    if missing:
-        raise StepbridgeError(
-            "SB502",
-            f"{python} cannot render a pod: {missing}",
-            place="--airflow-python",
-            hint="name the interpreter that Airflow runs with, where stepbridge[airflow] is installed",
-        )
-    return subprocess.run(command, check=False).returncode
+        given += ["--map-index", str(arguments.map_index)]
+    return airflow_side.run(arguments.airflow_python, "stepbridge_airflow.render", given, what="render a pod")
 
 
 @dataclass(frozen=True)

@@ -288,14 +288,14 @@ class Result:
     """The success of one attempt; written last.
 
     :param xcoms: what the function pushed by ``ti.xcom_push``.
-    :param cache: ``off``, ``miss`` or ``hit``.
-    :param source: for a hit, the run prefix of the attempt that did the work.
+    :param cache: ``off``, ``miss`` or ``hit``; ``resumed``: the result of an earlier attempt of the same run.
+    :param source: for a hit or a resumed one, the run prefix of the attempt that did the work.
     """
 
     attempt: Attempt
     output: Value
     xcoms: Mapping[str, Value] = field(default_factory=dict)
-    cache: Literal["off", "miss", "hit"] = "off"
+    cache: Literal["off", "miss", "hit", "resumed"] = "off"
     key: str = ""
     source: str = ""
     started: str = ""

@@ -104,6 +104,7 @@ CODES: dict[str, Code] = _table(
     Code("SB602", "nothing in the store has this name", "user"),
     Code("SB603", "the name fits several records", "user"),
     Code("SB604", "the run has no cache key", "user"),
+    Code("SB605", "the run still runs", "user"),
 )
 
 

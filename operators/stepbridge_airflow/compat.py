@@ -8,7 +8,8 @@ from __future__ import annotations
 import enum
 import importlib.metadata
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -73,11 +74,15 @@ __all__ = [
     "XComArg",
     "airflow_version",
     "bundle_folder",
+    "clear",
     "code_folders",
     "conf",
     "connection_uri",
     "count",
+    "dag_runs",
+    "downstream_of",
     "edge_of",
+    "session",
     "task_decorator_factory",
     "unguarded",
     "variable",
@@ -155,6 +160,42 @@ def xcom_of(ti_key: Any, key: str) -> Any:
 def count(name: str, **tags: str) -> None:
     """Add one to a counter of Airflow's metrics."""
     Stats.incr(name, tags=tags)
+
+
+def session() -> AbstractContextManager[Any]:
+    """A session of Airflow's database, committed at its end. Workers of Airflow 3 have none."""
+    from airflow.utils.session import create_session
+
+    found: AbstractContextManager[Any] = create_session()
+    return found
+
+
+def dag_runs(dag_id: str, *, session: Any) -> list[Any]:
+    """The DAG's runs, the newest first."""
+    from airflow.models.dagrun import DagRun
+
+    when = DagRun.start_date if AIRFLOW_3 else DagRun.execution_date
+    found = session.query(DagRun).filter(DagRun.dag_id == dag_id).order_by(when.desc())
+    return list(found)
+
+
+def downstream_of(dag_id: str, task_ids: Collection[str], *, session: Any) -> frozenset[str]:
+    """All tasks behind these in the DAG as the scheduler knows it; none of a DAG that it does not know."""
+    from airflow.models.serialized_dag import SerializedDagModel
+
+    dag = SerializedDagModel.get_dag(dag_id, session=session)
+    known = dag.task_dict if dag is not None else {}
+    behind = (known[one].get_flat_relative_ids(upstream=False) for one in task_ids if one in known)
+    return frozenset().union(*behind)
+
+
+def clear(instances: Collection[Any], *, session: Any) -> None:
+    """Let the scheduler run these task instances again, and their runs on, with the newest code."""
+    from airflow.models.taskinstance import clear_task_instances
+
+    known = inspect.signature(clear_task_instances).parameters
+    newest = {"run_on_latest_version": True} if "run_on_latest_version" in known else {}
+    clear_task_instances(list(instances), session, **newest)
 
 
 def unguarded(method: Any) -> Callable[..., Any]:

@@ -30,7 +30,7 @@ from stepbridge.failures import StoreProblem
 from stepbridge.leaves import published
 from stepbridge.store.base import Store
 from stepbridge.store.opening import open_store, store_at
-from stepbridge_airflow import compat, config, inputs, options, pod_watch, xcom
+from stepbridge_airflow import compat, config, earlier, inputs, options, pod_watch, xcom
 from stepbridge_airflow.attempts import Attempts, now
 from stepbridge_airflow.flight import Flight
 from stepbridge_airflow.links import DETAILS
@@ -98,19 +98,23 @@ class Execution:
         :raises TaskDeferred: where a trigger waits for the step's pod, or for another run of the same work.
         """
         site = self._site()
-        with tempfile.TemporaryDirectory(prefix="stepbridge-inputs-") as folder:
-            encoder = inputs.Encoder(Path(folder), self._settings.store, self._settings.inline_limit)
-            plan = Planner(self._operator, self._context, self._settings, encoder).plan()
-            target = None
-            if plan.key is not None:
-                target = CacheTarget(plan.step, plan.key.digest, plan.key.record)
-            found = self._look_up(site, target, nonce)
-            if isinstance(found, Hit):
-                return self._from_hit(plan, found.entry)
-            work = self._work(self._publish(plan), target, found.reason, replace_entry=found.dead)
-        way = self._start(site)
-        with self._flying(), self._operator.cluster_access() if self.pods else contextlib.nullcontext():
-            return self._done(way.begin(work))
+        with self._flying():
+            with tempfile.TemporaryDirectory(prefix="stepbridge-inputs-") as folder:
+                encoder = inputs.Encoder(Path(folder), self._settings.store, self._settings.inline_limit)
+                plan = Planner(self._operator, self._context, self._settings, encoder).plan()
+                target = None
+                if plan.key is not None:
+                    target = CacheTarget(plan.step, plan.key.digest, plan.key.record)
+                recorded = self._recorded(site, plan, target)
+                if recorded is not None:
+                    return recorded
+                found = self._look_up(site, target, nonce)
+                if isinstance(found, Hit):
+                    return self._from_hit(site, plan, found.entry)
+                work = self._work(self._publish(plan), target, found.reason, replace_entry=found.dead)
+            way = self._start(site)
+            with self._operator.cluster_access() if self.pods else contextlib.nullcontext():
+                return self._done(way.begin(work))
 
     def resume(self, event: Mapping[str, Any]) -> Finished:
         """Go on when the trigger has seen something of the step's pod.
@@ -136,11 +140,13 @@ class Execution:
             return Miss("")
         if self._step.cache == "refresh":
             return Miss("", dead=True)
+        if self._step.single_flight:
+            nonce = nonce or earlier.lease(self._store, self._attempts(), target)
+            self._flight = Flight(site, target, self._first.prefix, nonce)
         found = look_up(self._store, target, max_age=self._step.max_age)
         if isinstance(found, Miss):
             found = self._say_miss(target, found)
-            if self._step.single_flight:
-                self._flight = Flight(site, target, self._first.prefix, nonce)
+            if self._flight is not None:
                 found = self._flight.take(found)
         compat.count(f"stepbridge.cache.{_outcome_of(found)}", dag_id=self._first.dag_id, step=target.step)
         return found
@@ -165,12 +171,16 @@ class Execution:
         self._store = open_store(self._settings.store)
         return Site(self._operator, self._context, self._settings, self._store, self._log)
 
+    @property
+    def _in_pods(self) -> bool:
+        return (self._step.backend or self._settings.backend) == "pod"
+
     def _attempts(self) -> Attempts:
         return Attempts(self._store, self._first, self._tags("runs"))
 
     def _start(self, site: Site) -> LocalRun | PodRun:
         way: LocalRun | PodRun
-        if (self._step.backend or self._settings.backend) == "pod":
+        if self._in_pods:
             way = PodRun(site, self._attempts(), self._plain)
         else:
             way = LocalRun(site, self._attempts(), self._first)
@@ -188,9 +198,42 @@ class Execution:
         say("cache: %s (key %s)", reason, target.key[:12])
         return replace(miss, reason=reason)
 
+    # resumed -----------------------------------------------------------------------------------------
+
+    def _recorded(self, site: Site, plan: Plan, target: CacheTarget | None) -> Finished | None:
+        """What an earlier attempt gave, where the whole run is resumed and the work is the same."""
+        try:
+            left = earlier.left(self._store, self._attempts())
+            if left is None:
+                return None
+            source = left.result.attempt
+            asked = self._request(source, self._publish(plan), target, self._ship(plan))
+            reason = left.stale(self._store, asked)
+            if reason:
+                self._log.info("resumed: the result of %s is not taken: %s", source.prefix, reason)
+                return None
+            self._first = left.free
+            at = now()
+            result = replace(
+                left.result,
+                attempt=self._first,
+                cache="resumed",
+                source=source.prefix,
+                started=at,
+                finished=at,
+                request_digest="",
+            )
+            self._store.put(self._first.prefix + "result.json", documents.dump(result))
+        except StoreProblem as problem:
+            self._log.warning("resumed: the run's record cannot be used, so the step runs: %s", problem)
+            return None
+        self._log.info("resumed: the result of %s stands, its code and inputs are the same", source.prefix)
+        self._leave_earlier(site)
+        return self._finished(plan.step, result, "the run was resumed, and this attempt did the same work")
+
     # hit ---------------------------------------------------------------------------------------------
 
-    def _from_hit(self, plan: Plan, entry: CacheEntry) -> Finished:
+    def _from_hit(self, site: Site, plan: Plan, entry: CacheEntry) -> Finished:
         self._log.info(
             "cache hit for key %s: the result of %s from %s stands, which saves %.1f s",
             entry.key[:12],
@@ -216,7 +259,14 @@ class Execution:
             self._store.put(self._first.prefix + "result.json", documents.dump(result))
         except StoreProblem as problem:
             self._log.warning("the run's record could not be written: %s", problem)
+        self._leave_earlier(site)
         return self._finished(plan.step, result, "", taken=entry, warning=warning)
+
+    def _leave_earlier(self, site: Site) -> None:
+        """A result is taken: the pod of an earlier try, whose worker died, has nothing to do any more."""
+        if self._in_pods and self._first.try_number > 1:
+            with self._operator.cluster_access():
+                PodRun(site, self._attempts(), self._plain).leave_earlier()
 
     def _pinned(self, plan: Plan, entry: CacheEntry) -> str:
         """The warning that code changed under a pin: the new code does not run before the pin moves."""

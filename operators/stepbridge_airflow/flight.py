@@ -26,6 +26,7 @@ class Flight:
         self._target = target
         self._holder = holder
         self._given = bool(nonce)
+        self._asked = False
         self._lease = Lease(site.store, target, holder, nonce=nonce)
         self._heart: Heart | None = None
 
@@ -52,6 +53,7 @@ class Flight:
                 verdict.reason,
             )
             return miss
+        self._asked = True
         try:
             turn = take_turn(self._site.store, self._target, self._lease, max_age=self._site.step.max_age)
         except StoreProblem as problem:
@@ -63,8 +65,6 @@ class Flight:
             )
             self._wait()
         if isinstance(turn, Hit):
-            if self._given:
-                self._lease.release()
             return turn
         self.keep()
         return miss
@@ -88,6 +88,8 @@ class Flight:
 
     def hand_over(self, seconds: float) -> None:
         """Let the lease live *seconds* without a beat: a deferral ends this process; the runner beats."""
+        if self._heart is None:
+            return
         self._stop()
         try:
             self._lease.renew(ttl=seconds)
@@ -95,9 +97,10 @@ class Flight:
             self._site.log.warning("the lease could not be handed over: %s", error)
 
     def end(self) -> None:
-        """Give the lease up."""
+        """Give the lease up, if it is or may be ours."""
         self._stop()
-        self._lease.release()
+        if self._asked or self._given:
+            self._lease.release()
 
     def _stop(self) -> None:
         if self._heart is not None:

@@ -85,6 +85,23 @@ class PodRun:
         self._claim(PodRecord("", "", "", work="", created="", first=now()))
         return self._live(None)
 
+    def leave_earlier(self) -> None:
+        """Remove the pod that an earlier try left, running or unread: another result is taken."""
+        try:
+            found = self._attempts.latest_pod() if self._may_have_earlier() else None
+            if found is None or found[1].taken:
+                return
+            self._take_up(*found)
+            ended = self._judge.outcome(self._course)
+            look = self._cluster.look(self._record.name, self._record.namespace, events=False)
+            ours = look.facts.annotations.get(pod_parts.DIGEST_NOTE) == self._record.request_digest
+            facts = look.facts if look.facts.there and ours else None
+            end = self._end(replaced=facts is not None and not facts.finished)
+            replace(end, strange=facts is None).leave(ended, facts, sure=True)
+            self._attempts.write_pod(found[0], replace(self._record, taken=True))
+        except (StoreProblem, ClusterTrouble) as trouble:
+            self._site.log.warning("what an earlier try left could not be removed: %s", trouble)
+
     def take_up(self, event: Mapping[str, Any]) -> Request:
         """Find the run that the trigger speaks of; its request.
 

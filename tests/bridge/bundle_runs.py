@@ -1,4 +1,4 @@
-"""Runs many bundles quickly: one bare interpreter without the project and Airflow, which forks for each run."""
+"""Runs many bundles quickly: one bare interpreter without project and Airflow, which forks for each run."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Runs:
     def outcomes(
         self, piece: Slice, inputs: Sequence[Sequence[object]] = ((),), **kwargs: object
     ) -> list[Mapping[str, Any]]:
-        """What the slice's function returns or raises for each of *inputs*, one after another in one process."""
+        """What the slice's function returns or raises for each of *inputs*, all in one process."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.count += 1

@@ -1,4 +1,6 @@
-"""Projects whose step reaches ``1111`` in one way each: what a step computes and where that may be written."""
+"""Projects whose step reaches ``1111`` in one way each, wherever that may be written."""
+
+# ruff: noqa: E501
 
 from __future__ import annotations
 
@@ -385,7 +387,7 @@ SEVERAL = {
         "pkg/mod.py": "def __getattr__(name): return lambda: name\n",
     },
     "code of a package": {
-        **{"pkg/__init__.py": "X = 1111\n"},
+        "pkg/__init__.py": "X = 1111\n",
         "dag.py": "from pkg import mod\ndef train(): return mod.f()\n",
         "pkg/mod.py": "import pkg\ndef f(): return pkg.X\n",
     },

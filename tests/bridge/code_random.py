@@ -1,5 +1,7 @@
 """Small random projects as data, the random edits of them, and their text."""
 
+# ruff: noqa: E501
+
 from __future__ import annotations
 
 import dataclasses
@@ -14,12 +16,21 @@ KINDS: Mapping[str, tuple[str, str]] = {
     "mapping": ("{name} = {{'k': {value}}}\n{name}['m'] = {total0}", "{name}['k'] + {name}['m']"),
     "loop": ("{name} = 0\nfor _i in range(3):\n    {name} += _i * {value}", "{name}"),
     "branch": ("if {value} % 2:\n    {name} = {total0}\nelse:\n    {name} = {value}", "{name}"),
-    "attempt": ("try:\n    {name} = {total0} // ({value} % 3)\nexcept ZeroDivisionError:\n    {name} = -1", "{name}"),
+    "attempt": (
+        "try:\n    {name} = {total0} // ({value} % 3)\nexcept ZeroDivisionError:\n    {name} = -1",
+        "{name}",
+    ),
     "function": ("def {name}(x):\n    return {total}", "{name}(x)"),
     "default": ("def {name}(x, d={value}):\n    return d {op} x + {refs}", "{name}(x)"),
     "late import": ("def {name}(x):\n    import math\n    return math.floor({total})", "{name}(x)"),
-    "local": ("def {name}(x):\n    def inner(y):\n        return y {op} {value}\n    return inner({refs} + x)", "{name}(x)"),
-    "generator": ("def {name}(x):\n    for i in range(3):\n        yield i {op} {value} + {refs}", "sum({name}(x))"),
+    "local": (
+        "def {name}(x):\n    def inner(y):\n        return y {op} {value}\n    return inner({refs} + x)",
+        "{name}(x)",
+    ),
+    "generator": (
+        "def {name}(x):\n    for i in range(3):\n        yield i {op} {value} + {refs}",
+        "sum({name}(x))",
+    ),
     "async": (
         "async def a{name}(x):\n    return {total}\ndef {name}(x):\n    try:\n        a{name}(x).send(None)\n    except StopIteration as end:\n        return end.value",
         "{name}(x)",
@@ -34,7 +45,10 @@ KINDS: Mapping[str, tuple[str, str]] = {
     ),
     "lambda": ("{name} = lambda x: {total}", "{name}(x)"),
     "table": ("{name} = {{'k': lambda x: {total}}}", "{name}['k'](x)"),
-    "closure": ("def m{name}(n):\n    def f(x):\n        return {refs} {op} n + x\n    return f\n{name} = m{name}({value})", "{name}(x)"),
+    "closure": (
+        "def m{name}(n):\n    def f(x):\n        return {refs} {op} n + x\n    return f\n{name} = m{name}({value})",
+        "{name}(x)",
+    ),
     "partial": (
         "import functools\ndef p{name}(n, x):\n    return {refs} {op} n + x\n{name} = functools.partial(p{name}, {value})",
         "{name}(x)",
@@ -67,7 +81,10 @@ KINDS: Mapping[str, tuple[str, str]] = {
         "from dataclasses import dataclass\n@dataclass\nclass {name}:\n    v: int = {value}\n    w: int = {refs0}",
         "({name}().v + {name}().w)",
     ),
-    "enum": ("import enum\nclass {name}(enum.Enum):\n    A = {value}\n    B = {value} + 1", "({name}.A.value + x)"),
+    "enum": (
+        "import enum\nclass {name}(enum.Enum):\n    A = {value}\n    B = {value} + 1",
+        "({name}.A.value + x)",
+    ),
     "subclass hook": (
         "class B{name}:\n    found = []\n    def __init_subclass__(cls):\n        B{name}.found.append(cls)\n"
         "class {name}(B{name}):\n    v = {value}",
@@ -81,7 +98,16 @@ KINDS: Mapping[str, tuple[str, str]] = {
 }
 AT_IMPORT = ("computed", "list", "mapping", "branch", "attempt", "property", "dataclass")
 STYLES = ("import", "from", "as", "package", "reexport", "star", "inside")
-SAME_EDITS = ("comment", "docstring", "format", "unreached here", "unreached there", "order", "rename", "style")
+SAME_EDITS = (
+    "comment",
+    "docstring",
+    "format",
+    "unreached here",
+    "unreached there",
+    "order",
+    "rename",
+    "style",
+)
 EDITS = ("value", "operator", "reference", "kind", "drop", *SAME_EDITS)
 
 
@@ -119,7 +145,16 @@ def make(rnd: Random) -> Made:
         refs = tuple(sorted(rnd.sample(range(index), min(index, rnd.randint(0, 2)))))
         kind = rnd.choice(sorted(KINDS))
         items.append(
-            Item(f"N{index}", kind, rnd.randint(0, 9), rnd.choice("+-*"), refs, module, rnd.choice(STYLES), index)
+            Item(
+                f"N{index}",
+                kind,
+                rnd.randint(0, 9),
+                rnd.choice("+-*"),
+                refs,
+                module,
+                rnd.choice(STYLES),
+                index,
+            )
         )
     return Made(tuple(items), tuple(sorted(rnd.sample(range(count), min(count, 2)))), modules)
 
@@ -134,7 +169,9 @@ def edit(made: Made, what: str, rnd: Random) -> Made:
         case "operator":
             new = dataclasses.replace(item, op=rnd.choice([op for op in "+-*" if op != item.op]))
         case "reference":
-            new = dataclasses.replace(item, refs=tuple(sorted(rnd.sample(range(at), min(at, rnd.randint(0, 2))))))
+            new = dataclasses.replace(
+                item, refs=tuple(sorted(rnd.sample(range(at), min(at, rnd.randint(0, 2)))))
+            )
         case "kind":
             new = dataclasses.replace(item, kind=rnd.choice(sorted(KINDS)))
         case "drop":
@@ -199,7 +236,9 @@ def text(made: Made) -> dict[str, str]:
         for _, needed, inner in uses:
             imports[item.module] += [*needed, *inner]
         refs = " + ".join(["0", *(found for found, _, _ in uses)])
-        refs0 = " + ".join(["0", *(found.replace("(x)", "(2)").replace("+ x)", "+ 2)") for found, _, _ in uses)])
+        refs0 = " + ".join(
+            ["0", *(found.replace("(x)", "(2)").replace("+ x)", "+ 2)") for found, _, _ in uses)]
+        )
         bodies[item.module].append(
             KINDS[item.kind][0].format(
                 name=item.name,
@@ -221,9 +260,16 @@ def text(made: Made) -> dict[str, str]:
         _extra(bodies, what, module, made.modules)
     for module in range(made.modules):
         files[f"p/m{module}.py"] = "\n".join([*dict.fromkeys(imports[module]), *bodies[module]]) + "\n"
-        exports = [line.rpartition("import ")[2] for lines in imports.values() for line in lines if line.startswith(f"from qm{module} ")]
+        exports = [
+            line.rpartition("import ")[2]
+            for lines in imports.values()
+            for line in lines
+            if line.startswith(f"from qm{module} ")
+        ]
         if exports:
-            files[f"qm{module}.py"] = f"from p.m{module} import {', '.join(sorted(set(', '.join(exports).split(', '))))}\n"
+            files[f"qm{module}.py"] = (
+                f"from p.m{module} import {', '.join(sorted(set(', '.join(exports).split(', '))))}\n"
+            )
     files["dag.py"] = "\n".join([*dict.fromkeys(imports[made.modules]), *bodies[made.modules]]) + "\n"
     return files
 
@@ -235,7 +281,9 @@ def _extra(bodies: dict[int, list[str]], what: str, module: int, dag: int) -> No
         case "docstring":
             bodies[dag][-1] = bodies[dag][-1].replace("def train(x):", "def train(x):\n    '''Says it.'''")
         case "format":
-            bodies[module][:] = [body.replace(" + ", "  +  ").replace("return ", "return  ") for body in bodies[module]]
+            bodies[module][:] = [
+                body.replace(" + ", "  +  ").replace("return ", "return  ") for body in bodies[module]
+            ]
         case "unreached here":
             bodies[dag].insert(0, "def unreached(x):\n    return 7")
         case "unreached there":

@@ -243,6 +243,9 @@ def test_a_step_of_a_module_is_the_steps_own_function(here: Project) -> None:
     assert found.text() == "the step's function `clean` in features.py changed"
 
 
+STEP = "def step(): return big.f1(), small0.f(), small1.f(), small2.f()\n"
+
+
 def test_a_large_project_names_its_modules_only(here: Project) -> None:
     many = "\n".join(f"def f{n}(): return {n}" for n in range(1200))
     texts = {"dag.py": "import big\ndef step(): return big.f1()\n", "big.py": many}
@@ -251,6 +254,11 @@ def test_a_large_project_names_its_modules_only(here: Project) -> None:
     after = here.slice("step", {**texts, "big.py": many.replace("return 7\n", "return 8\n")})
     (found,) = code_differences({"parts": before.parts}, {"parts": after.parts})
     assert found.text() == "module `big.py` changed"
+    small = {f"small{n}.py": "def f(): return 1\n" for n in range(3)}
+    names = ", ".join(name.removesuffix(".py") for name in small)
+    piece = here.slice("step", {**texts, **small, "dag.py": f"import big, {names}\n{STEP}"})
+    assert {f"{name}:f" for name in small} <= piece.parts.keys()
+    assert "big.py:f1" not in piece.parts
 
 
 FIELDS = {

@@ -14,7 +14,7 @@ from servers import Fault, FaultProxy
 
 from stepbridge import documents, publishing
 from stepbridge.cache.lookup import Hit, Miss, look_up
-from stepbridge.contract import CacheEntry, CacheTarget, Result, Stored, StoreSettings, Value
+from stepbridge.contract import CacheTarget, Result, Stored, StoreSettings, Value
 from stepbridge.leaves import stored
 from stepbridge.store.base import Store
 from stepbridge.store.connect import Patience
@@ -23,6 +23,7 @@ from stepbridge.store.s3 import S3Store
 
 TARGET = CacheTarget("dag.task", "c" * 64)
 ACTIONS = ("status 503", "status 500", "status 429", "reset", "lose", "cut")
+PASSING = ("status 503", "status 500", "status 429", "reset", "lose")
 METHODS = ("GET", "PUT", "HEAD", "POST")
 
 
@@ -132,27 +133,11 @@ def test_a_look_up_survives_faults_that_pass(
         assert proxy.faults[0].times == 0
 
 
-def test_a_bit_turned_on_the_way_never_hits_with_another_value(
-    proxy: FaultProxy, through: StoreSettings, moto_store: Store, tmp_path: Path
-) -> None:
-    harness = Harness(dataclasses.replace(moto_store.settings), tmp_path / "scratch")
-    ran = harness.call("add", 40, 2, cache=TARGET)
-    assert ran.value == 42
-    data = moto_store.get(TARGET.path)
-    sound = documents.load(CacheEntry, data, place="entry")
-    for place in range(len(data)):
-        moto_store.put(TARGET.path, data[:place] + bytes([data[place] ^ 4]) + data[place + 1 :])
-        found = look_up(moto_store, TARGET)
-        if isinstance(found, Hit):
-            assert (found.entry.output, found.entry.xcoms) == (sound.output, sound.xcoms), place
-
-
 def faults(chance: random.Random) -> list[Fault]:
-    """A dozen faults, somewhere in the run to come."""
-    return [
-        Fault(chance.choice(ACTIONS), chance.choice(METHODS), chance.choice(PLACES), times=chance.choice((1, 1, 2)))
-        for _ in range(12)
-    ]
+    """Faults somewhere in the run to come, fewer than would exhaust a client's patience with one object."""
+    if chance.random() < 0.3:
+        return [Fault("cut", "GET", chance.choice(PLACES)) for _ in range(3)]
+    return [Fault(chance.choice(PASSING), chance.choice(METHODS), chance.choice(PLACES)) for _ in range(8)]
 
 
 def rounds(

@@ -1,4 +1,4 @@
-"""Every way in which a step reaches code: the shipped bundle computes something else, so the digest is another."""
+"""Every way in which a step reaches code: the bundle computes something else, so the digest is another."""
 
 from __future__ import annotations
 

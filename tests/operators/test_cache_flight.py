@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from podlab import DEFERRED, PodLab, pods  # noqa: F401 - the fixture
+from test_pods_reattach import COUNTED, Tries
 
 from stepbridge.cache.lease import Lease
 from stepbridge.contract import CacheTarget, StoreSettings
@@ -182,7 +183,7 @@ def _fork(case: Case, dag: Any, number: int, home: Path) -> int:
         found = {"state": run.state, "value": run.xcom("work"), **(run.xcom("work", DETAILS) or {})}
         (home / f"{number}.json").write_text(json.dumps(found))
         status = 0
-    except BaseException:  # the fork of a test must not go on as pytest
+    except BaseException:  # noqa: BLE001 - the fork of a test must not go on as pytest
         (home / f"{number}.txt").write_text(traceback.format_exc())
     os._exit(status)
 
@@ -222,7 +223,7 @@ def test_many_processes_and_one_run(case: Case, tmp_path: Path, dead_holder: boo
 
 
 @pytest.fixture
-def pod_case(pods: PodLab) -> Iterator[Case]:  # noqa: F811 - the fixture
+def pod_case(pods: PodLab) -> Iterator[Case]:
     case = PodCase(pods)
     yield case
     pods.assert_nothing_left()
@@ -231,7 +232,7 @@ def pod_case(pods: PodLab) -> Iterator[Case]:  # noqa: F811 - the fixture
 class PodCase(Case):
     """The same in pods."""
 
-    def __init__(self, pods: PodLab) -> None:  # noqa: F811 - the fixture's value
+    def __init__(self, pods: PodLab) -> None:
         super().__init__(pods.lab, pods.flags)
         self.pods = pods
 
@@ -321,13 +322,13 @@ IMAGE_CODE = """
 import posixpath
 with DAG("DAG_ID", start_date=START, schedule=None, default_args=POD):
     StepOperator(task_id="work", python_callable=posixpath.basename, op_args=["a/b"], code="image",
-                 cache="auto", image={image!r})
+                 cache="auto", context_keys=[], step_id="image_code", image={image!r})
 """
 
 
-def test_code_of_an_image_caches_by_digest_only(pods: PodLab, capfd: Any) -> None:  # noqa: F811
+def test_code_of_an_image_caches_by_digest_only(pods: PodLab, capfd: Any) -> None:
     by_digest = IMAGE_CODE.format(image=f"registry/steps@{AT}")
-    runs = [pods.run(by_digest.replace("DAG_ID", "image_code")) for _ in range(2)]
+    runs = [pods.run(by_digest) for _ in range(2)]
     assert [details(run)["cache"] for run in runs] == ["miss", "hit"]
     assert runs[1].xcom("work") == "b"
     capfd.readouterr()
@@ -380,8 +381,7 @@ def test_a_miss_says_what_changed(case: Case, capfd: Any) -> None:
     assert details(first)["reason"] == "missed: first run of this step"
     capfd.readouterr()
     reason = details(case.run("cache='auto'", add=2))["reason"]
-    assert reason.startswith("missed: helper `helper` in ")
-    assert "changed" in reason
+    assert reason.startswith("missed: helper `helper` changed")
     assert "`n` equal" in reason
     assert f"{first.run_id}/work" in reason
     assert f"cache: {reason}" in said(capfd)
@@ -472,3 +472,43 @@ def test_a_store_without_conditional_writes_says_so(
         assert (details(run)["cache"], case.count) == ("miss", 1)
         assert not list(open_store(settings).list("leases/"))
         assert details(case.run())["cache"] == "hit"
+
+
+# a worker that dies ----------------------------------------------------------------------------------------
+
+
+def _leases(pods: PodLab) -> list[dict[str, Any]]:
+    return [json.loads(one.read_text()) for one in (pods.lab.store / "leases").rglob("*.json")]
+
+
+def test_the_next_try_goes_on_with_its_own_lease(pods: PodLab) -> None:
+    """The dead worker's pod is at work and its lease holds: the next try takes both up and does not wait."""
+    tries = Tries(pods, COUNTED, FLIGHT)
+    tries.killed(pods.flag("started").exists)
+    held = _leases(pods)
+    assert [one["released"] for one in held] == [False]
+
+    def go_when_taken_up() -> None:
+        pods.cluster.wait_for(lambda: _leases(pods)[0]["holder"].endswith("/2/"), 60)
+        pods.flag("go").touch()
+
+    pods.meanwhile(go_when_taken_up)
+    run = tries.again()
+    assert (run.xcom("work"), details(run)["cache"], len(pods.created())) == (4, "miss", 1)
+    left = _leases(pods)
+    assert [one["released"] for one in left] == [True]
+    assert left[0]["nonce"] == held[0]["nonce"]
+    pods.assert_nothing_left()
+
+
+def test_a_hit_leaves_no_pod_of_a_dead_worker(pods: PodLab) -> None:
+    """The pod ended alone and its entry stands before the next try: that takes it, and the pod goes."""
+    tries = Tries(pods, COUNTED, FLIGHT)
+    tries.killed(pods.flag("started").exists)
+    pods.flag("go").touch()
+    pods.cluster.wait_for(lambda: list((pods.lab.store / "cache").rglob("latest.json")), 30)
+    assert len(pods.cluster.pods()) == 1
+    run = tries.again()
+    assert (run.xcom("work"), details(run)["cache"], len(pods.created())) == (4, "hit", 1)
+    assert [one["released"] for one in _leases(pods)] == [True]
+    pods.assert_nothing_left()

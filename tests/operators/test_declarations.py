@@ -292,7 +292,8 @@ with DAG("DAG_ID", start_date=START, schedule=None, default_args=GIVEN):
         dag = lab.load(lab.write(self.DAG))
         found = {}
         for task in dag.tasks:
-            operator = task.unmap({"op_kwargs": {"n": 1}}) if task.is_mapped else task
+            mapped = hasattr(task, "unmap")
+            operator = task.unmap({"op_kwargs": {"n": 1}}) if mapped else task
             found[task.task_id] = operator.step.resources
             assert operator.retries == 1
             assert operator.resources is None

@@ -1,6 +1,6 @@
 """What describes parts of a pod, as plain mappings or as objects: rendered, and in the pod that is made."""
 
-# ruff: noqa: F811 - fixtures are imported by name
+
 
 from __future__ import annotations
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from podlab import PodLab, pods  # noqa: F401 - the fixture
 
 DAG = '''

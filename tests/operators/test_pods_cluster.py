@@ -1,6 +1,6 @@
 """What must hold on a real Kubernetes too: run on the double here, on a cluster by ``make test-cluster``."""
 
-# ruff: noqa: F811 - fixtures are imported by name
+
 
 from __future__ import annotations
 

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import signal
 import time
+from typing import Any
 
 import pytest
 from podlab import DEFERRED, RUNNING, PodLab, faults, pods  # noqa: F401 - the fixture
 
 MODES = pytest.mark.parametrize("mode", ["", DEFERRED], ids=["sync", "deferred"])
 HELD = "once('started')\nhold()"
+
+
+def assert_killed(pods: PodLab) -> None:
+    """Airflow was told of the kill: by Airflow 2 itself, whose own exception goes before all others."""
+    end = pods.end()
+    if pods.lab.version < (3,):
+        assert end.type == "AirflowTaskTerminated"
+    else:
+        assert (end.code, end.kind) == ("SB405", "interrupted")
 
 
 def release(pods: PodLab, *, after: float) -> None:
@@ -38,7 +48,7 @@ def test_sigterm_of_the_worker(pods: PodLab) -> None:
     pods.wait("started")
     worker.kill(signal.SIGTERM)
     assert worker.wait() != 0
-    assert (pods.end().code, pods.end().kind) == ("SB405", "interrupted")
+    assert_killed(pods)
     assert pods.errors() == ["SB405"]
     assert len(pods.created()) == 1
     pods.assert_nothing_left()
@@ -50,7 +60,7 @@ def test_sigterm_while_the_pod_waits_for_a_node(pods: PodLab) -> None:
     pods.wait_for_pod()
     worker.kill(signal.SIGTERM)
     assert worker.wait() != 0
-    assert pods.end().code == "SB405"
+    assert_killed(pods)
     pods.assert_nothing_left()
 
 
@@ -59,7 +69,7 @@ def test_sigterm_that_keeps_the_pod(pods: PodLab) -> None:
     pods.wait("started")
     worker.kill(signal.SIGTERM)
     assert worker.wait() != 0
-    assert pods.end().code == "SB405"
+    assert_killed(pods)
     (pod,) = pods.cluster.pods()
     assert pod["status"]["phase"] == "Running"
     assert "deletionTimestamp" not in pod["metadata"]
@@ -184,6 +194,18 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW_VAR_COLOR", "blue")
 
 
+BEGUN = """
+def begun(context):
+    ti = context["ti"]
+    ti.start_date = ti.start_date or datetime.now().astimezone()
+"""
+"""The task's start, which ``dag.test()`` of Airflow 2 does not set, and without which no trigger wakes it."""
+
+
+def deferred_step(pods: PodLab, body: str, *arguments: str, expect: str = "success") -> Any:
+    return pods.step(body, DEFERRED, "on_execute_callback=begun", *arguments, header=BEGUN, expect=expect)
+
+
 @pytest.mark.usefixtures("hasty")
 def test_the_store_fails_while_a_deferred_pod_works(pods: PodLab) -> None:
     def fail() -> None:
@@ -191,7 +213,7 @@ def test_the_store_fails_while_a_deferred_pod_works(pods: PodLab) -> None:
         break_store(pods)
 
     pods.meanwhile(fail)
-    run = pods.step(HELD, DEFERRED, "variables=['color']", expect="failed")
+    run = deferred_step(pods, HELD, "variables=['color']", expect="failed")
     assert (pods.end().code, pods.end().kind) == ("SB305", "infra")
     assert run.xcom("work") is None
     pods.assert_nothing_left()
@@ -207,7 +229,7 @@ def test_the_next_try_goes_on_with_a_pod_that_outlived_the_stores_outage(pods: P
         release(pods, after=4)
 
     pods.meanwhile(fail)
-    run = pods.step(HELD, DEFERRED, "variables=['color']", "retries=1, retry_delay=timedelta(seconds=1)")
+    run = deferred_step(pods, HELD, "variables=['color']", "retries=1, retry_delay=timedelta(seconds=1)")
     assert run.xcom("work") == 4
     assert [end.code for end in pods.ends()] == ["SB305"]
     assert len(pods.created()) == 1
@@ -223,7 +245,7 @@ def test_the_record_of_a_deferred_pod_is_lost(pods: PodLab) -> None:
 
     pods.meanwhile(lose)
     body = "if once('started'):\n    hold()\n"
-    pods.step(body, DEFERRED, "variables=['color']", "retries=1, retry_delay=timedelta(seconds=1)")
+    deferred_step(pods, body, "variables=['color']", "retries=1, retry_delay=timedelta(seconds=1)")
     assert [end.code for end in pods.ends()] == ["SB409"]
     assert len(pods.created()) == 2
     pods.assert_nothing_left()
@@ -244,7 +266,7 @@ def test_another_pod_of_the_name_is_left_alone_when_the_store_fails(pods: PodLab
             client.CoreV1Api(api).create_namespaced_pod("default", other)
 
     pods.meanwhile(swap)
-    pods.step(HELD, DEFERRED, expect="failed")
+    deferred_step(pods, HELD, expect="failed")
     assert pods.end().code == "SB305"
     (pod,) = pods.cluster.pods()
     assert (pod["spec"]["containers"][0]["image"], pod["status"]["phase"]) == ("other", "Running")

@@ -1,6 +1,6 @@
 """What KubernetesPodOperator's arguments do to a step's pod, seen over the wire and from inside the pod."""
 
-# ruff: noqa: F811 - fixtures are imported by name
+
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The log of a step in a pod: live, each line once, whole in the store, bounded in the task's log."""
 
-# ruff: noqa: F811 - fixtures are imported by name
+
 
 from __future__ import annotations
 

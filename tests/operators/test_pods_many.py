@@ -1,6 +1,6 @@
 """Many step pods at once: none lost, none twice, none left, and how much is asked of API server and store."""
 
-# ruff: noqa: F811 - fixtures are imported by name
+
 from __future__ import annotations
 
 import asyncio

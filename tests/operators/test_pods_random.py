@@ -164,7 +164,8 @@ def _is_right(pods: PodLab, run: Any, attempts: list[Attempted]) -> None:
     (last,) = [one for one in attempts if one.result is not None]
     assert last is attempts[-1]
     assert said["pod"] == last.pod
-    assert run.xcom("work", "pod_name") == last.pod
+    # KubernetesPodOperator's own, which it leaves out where it never saw the creation's answer
+    assert run.xcom("work", "pod_name") in {last.pod, None}
     assert said["run"].rstrip("/").endswith(f"/{last.number}")
     number, value = run.xcom("work")
     assert number == 4

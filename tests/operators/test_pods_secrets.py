@@ -1,6 +1,6 @@
 """Secrets of every kind reach a step and nothing else: every place where anything is written is searched."""
 
-# ruff: noqa: F811 - fixtures are imported by name
+
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ version or be cut short: whatever is not as expected counts as not there, and no
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -218,14 +218,17 @@ def code_differences(old: Record, new: Record) -> list[Difference]:
     """
     before, after = _parts(old), _parts(new)
     modules = {name for name, part in {**before, **after}.items() if part.kind == "module"}
-    inside = {name: home for name in before.keys() | after.keys() if (home := _home(name, modules))}
+    inside: dict[str, set[str]] = {module: set() for module in modules}
+    outer: set[str] = set()
+    for name in before.keys() | after.keys():
+        inside.get(_home(name), outer).add(name)
     found: list[Difference] = []
-    for name in (before.keys() | after.keys()) - inside.keys():
+    for name in outer:
         one, other = before.get(name), after.get(name)
         if one and other and one.digest == other.digest:
             continue
         if name in modules and one and other:
-            found += _in_module(name, inside, before, after)
+            found += _in_module(name, inside[name], before, after)
         else:
             found.append(_part_difference(name, "", one, other))
     return sorted(found, key=_place)
@@ -409,16 +412,15 @@ def _named(field: str) -> tuple[Kind, str]:
     return kind, name
 
 
-def _home(name: str, modules: Iterable[str]) -> str:
-    """The module that a definition's name stands in; empty where it is none of *modules*."""
+def _home(name: str) -> str:
+    """What stands before the colon of a definition's name; empty where there is none."""
     path, colon, _ = name.partition(":")
-    return path if colon and path in modules else ""
+    return path if colon else ""
 
 
 def _in_module(
-    module: str, inside: Mapping[str, str], before: Mapping[str, _Part], after: Mapping[str, _Part]
+    module: str, names: set[str], before: Mapping[str, _Part], after: Mapping[str, _Part]
 ) -> list[Difference]:
-    names = {name for name, home in inside.items() if home == module}
     if not (names & before.keys() and names & after.keys()):
         return [Difference(Kind.MODULE, Change.CHANGED, module)]
     found = [

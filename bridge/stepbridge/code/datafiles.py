@@ -11,13 +11,13 @@ from pathlib import Path
 from stepbridge.code.bound import bound_in, dotted, parameters
 from stepbridge.code.nodes import absolute
 from stepbridge.code.resolve import Module
+from stepbridge.code.signs import PATHS
 from stepbridge.code.source import Source
 
 BESIDE = "looks for files beside its source: declare them, files=[...]"
 LARGEST = 16 << 20
 """Bytes of a file that ships without being declared."""
 
-_SIGNS = (b"__file__", b"resources", b"get_data", b"__path__")
 _SAME = frozenset({"resolve", "absolute", "expanduser", "as_posix", "__str__", "__fspath__"})
 _SAME_CALLS = frozenset({"abspath", "realpath", "normpath", "fspath", "str", "Path", "PurePath", "PosixPath"})
 _WRITES = frozenset({"write_text", "write_bytes", "touch", "mkdir", "unlink", "rmdir"})
@@ -84,7 +84,7 @@ class DataFiles:
 
     def search(self, file: File, nodes: Callable[[], Iterable[ast.AST]]) -> None:
         """Add what *nodes* of *file* read; they are asked for only where the text shows signs of paths."""
-        if not any(sign in file.source.data for sign in _SIGNS) and not self._imports_places(file):
+        if PATHS not in file.source.signs and not self._imports_places(file):
             return
         visitor = _Visitor(self, self.constants(file))
         for node in nodes():
@@ -104,14 +104,9 @@ class DataFiles:
         known = self._holding.get(name)
         if known is None:
             found = self.find(name)
-            known = found is not None and found.path is not None and self.signed(found)
+            known = found is not None and found.path is not None and PATHS in self.read(found).signs
             self._holding[name] = known
         return known
-
-    def signed(self, module: Module) -> bool:
-        """True where the file of *module* may hold the path of a file."""
-        data = self.read(module).data
-        return any(sign in data for sign in _SIGNS)
 
 
 class _Constants:

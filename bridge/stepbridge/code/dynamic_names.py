@@ -19,7 +19,6 @@ _LOADERS = frozenset(
         ("zipimport", "zipimporter"),
     ]
 )
-LOADER_SIGNS = (b"runpy", b"spec_from_file", b"SourceFileLoader", b"entry_points", b"zipimporter")
 
 
 def loads_unseen(module: str, path: Chain) -> bool:

@@ -36,41 +36,44 @@ class Link(NamedTuple):
 
 def links_of(source: Source, module: str, package: bool) -> tuple[Link, ...]:
     """Every import of a file, those for type checkers left out."""
-    body = source.tree.body
-    at_once = {id(statement) for statement in _imports_of(body, inside=False)}
     return tuple(
         Link(
             *absolute(statement, alias, module, package),
             statement.lineno,
-            id(statement) in at_once,
+            at_once,
             renames_import_module(alias),
         )
-        for statement in _imports_of(body, inside=True)
+        for statement, at_once in _imports_of(source.tree.body, at_once=True)
         for alias in statement.names
     )
 
 
-def _imports_of(body: Sequence[ast.stmt], inside: bool) -> Iterator[Import]:
+_LEAVES = frozenset(
+    {ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Expr, ast.Return, ast.Raise, ast.Pass, ast.Continue}
+)
+
+
+def _imports_of(body: Sequence[ast.stmt], at_once: bool) -> Iterator[tuple[Import, bool]]:
     for statement in body:
-        if isinstance(statement, ast.Import | ast.ImportFrom):
-            yield statement
-        elif isinstance(statement, FUNCTIONS) and not inside:
+        if statement.__class__ in _LEAVES:
             continue
+        if isinstance(statement, ast.Import | ast.ImportFrom):
+            yield statement, at_once
         elif isinstance(statement, ast.If) and (is_type_checking(statement) or is_main_guard(statement)):
-            yield from _imports_of(statement.orelse, inside)
+            yield from _imports_of(statement.orelse, at_once)
         else:
-            yield from _below(statement, inside)
+            yield from _below(statement, at_once and not isinstance(statement, FUNCTIONS))
 
 
-def _below(statement: ast.stmt, inside: bool) -> Iterator[Import]:
+def _below(statement: ast.stmt, at_once: bool) -> Iterator[tuple[Import, bool]]:
     for block in ("body", "orelse", "finalbody"):
         inner = getattr(statement, block, None)
         if inner:
-            yield from _imports_of(inner, inside)
+            yield from _imports_of(inner, at_once)
     for handler in getattr(statement, "handlers", ()):
-        yield from _imports_of(handler.body, inside)
+        yield from _imports_of(handler.body, at_once)
     for case in getattr(statement, "cases", ()):
-        yield from _imports_of(case.body, inside)
+        yield from _imports_of(case.body, at_once)
 
 
 def is_type_checking(node: ast.If) -> bool:

@@ -19,18 +19,26 @@ from typing import Any
 
 from stepbridge.code.links import Link, links_of
 from stepbridge.code.parts import ModuleParts, Part, module_parts
+from stepbridge.code.signs import AIRFLOW, DOCSTRINGS
 from stepbridge.code.source import Source
 
 WORTH = 20
 """So many new records are worth a write."""
 
-DOCSTRING_SIGNS = (b"__doc__", b"getdoc", b"getcomments", b"getsource")
-"""In code that may read docstrings."""
-
 OFF = "STEPBRIDGE_CODE_MEMO"
 """An environment variable: a directory for the records, or ``off``."""
 
-_OWN = ("links.py", "memo.py", "normal.py", "parts.py", "nodes.py", "dynamic_names.py", "source.py")
+_OWN = (
+    "links.py",
+    "memo.py",
+    "normal.py",
+    "parts.py",
+    "nodes.py",
+    "dynamic_names.py",
+    "signs.py",
+    "source.py",
+    "bound.py",
+)
 
 Records = dict[str, Any]
 
@@ -57,11 +65,12 @@ class Memo:
             if record is None:
                 with source.parsed():
                     found = links_of(source, module, package)
-                    if b"airflow" not in source.data:
-                        self.parts(source, any(sign in source.data for sign in DOCSTRING_SIGNS))
-                self._keep(key, found)
+                    if AIRFLOW not in source.signs:
+                        self.parts(source, DOCSTRINGS in source.signs)
+                self._keep(key, (sorted(source.signs), found))
             else:
-                found = tuple(Link(*item) for item in record)
+                source.__dict__["signs"] = frozenset(record[0])
+                found = tuple(Link(*item) for item in record[1])
             source.notes[note] = found
         return found
 
@@ -93,7 +102,7 @@ class Memo:
             handle, name = tempfile.mkstemp(dir=self.path.parent, prefix=".new")
             with os.fdopen(handle, "wb") as file:
                 file.write(hashlib.sha256(text).hexdigest().encode() + b"\n" + text)
-            os.replace(name, self.path)
+            Path(name).replace(self.path)
         except OSError:
             return
         self._fresh = 0
@@ -119,13 +128,15 @@ def memo_of(project: Path | None) -> Memo:
     place = os.environ.get(OFF, "")
     if project is None or place == "off":
         return Memo()
-    if not place:
-        caches = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-        if not os.path.isabs(caches):
-            return Memo()
-        place = os.path.join(caches, "stepbridge", "code")
+    try:
+        caches = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
+    except RuntimeError:
+        return Memo()
+    directory = Path(place) if place else caches / "stepbridge" / "code"
+    if not directory.is_absolute():
+        return Memo()
     name = hashlib.sha256(os.fsencode(project)).hexdigest()[:32]
-    return Memo(Path(place, _version(), f"{name}.json"))
+    return Memo(Path(directory, _version(), f"{name}.json"))
 
 
 @cache
@@ -152,4 +163,3 @@ def _read(path: Path | None) -> Records:
         return {}
     found: Records = json.loads(text)
     return found
-

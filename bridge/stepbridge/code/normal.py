@@ -74,7 +74,7 @@ class _Writer:
 
     def general(self, node: ast.AST, cls: type[ast.AST]) -> None:
         out = self.out
-        head, fields = _fields(cls)
+        head, fields = _fields(cls)  # type: ignore[arg-type]
         out.append(head)
         members = node.__dict__
         for field, optional in fields:
@@ -82,7 +82,7 @@ class _Writer:
             kind = value.__class__
             if kind is list:
                 if value:
-                    self.items(node, field, value)  # type: ignore[arg-type]
+                    self.items(node, field, value)
                 elif not optional:
                     out.append("[]")
             elif value is None:

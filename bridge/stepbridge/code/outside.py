@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from stepbridge.code.bound import Chain, dotted
 from stepbridge.code.nodes import absolute, is_main_guard
 from stepbridge.code.region import Region
+from stepbridge.code.signs import OUTSIDE
 from stepbridge.code.source import Source
 
 _PATH_READS = frozenset({"read_text", "read_bytes", "open"})
-_SIGNS = (b"environ", b"getenv", b"open", b"read_")
 
 
 def region_outside(region: Region) -> list[str]:
@@ -36,7 +36,7 @@ def selected_code(region: Region) -> list[ast.AST]:
 
 def whole_outside(source: Source, module: str, package: bool) -> list[str]:
     """What the code of a file that ships whole reads, each with its place."""
-    if not any(sign in source.data for sign in _SIGNS):
+    if OUTSIDE not in source.signs:
         return []
     return list(_Finder(source, module, package).all(whole_statements(source)))
 

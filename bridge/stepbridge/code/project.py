@@ -12,18 +12,16 @@ from typing import Any
 from stepbridge.code.abstract import inside
 from stepbridge.code.airflow_names import STAND_INS, is_airflow
 from stepbridge.code.bound import Chain
-from stepbridge.code.dynamic_names import LOADER_SIGNS, loads_unseen, named_module
+from stepbridge.code.dynamic_names import loads_unseen, named_module
 from stepbridge.code.facts import Facts
 from stepbridge.code.links import Link
 from stepbridge.code.memo import Memo
 from stepbridge.code.region import Region
 from stepbridge.code.resolve import Finder, Module
+from stepbridge.code.signs import AIRFLOW, LOADS
 from stepbridge.code.source import Edit, Source, read_source
 from stepbridge.code.uses import analyse
 from stepbridge.failures import CodeProblem
-
-_AIRFLOW_SIGNS = (b"airflow", b"stepbridge")
-_SIGNS = (b"import_module", b"__import__", b"exec(", b"eval(", b"globals(", *LOADER_SIGNS)
 
 
 @dataclass
@@ -324,7 +322,7 @@ class Code:
                 if below is not None:
                     self.require(below.name, place)
             asks_symbols |= name in self.regions or f"{name}.{attribute}" in self.regions
-        if asks_symbols or any(sign in source.data for sign in _SIGNS):
+        if asks_symbols or LOADS in source.signs:
             self._scan(module, source)
 
     def _scan(self, module: Module, source: Source) -> None:
@@ -380,9 +378,7 @@ class Code:
     def _signs(self) -> bool:
         """True where some module that ships whole may read something of Airflow's inside its functions."""
         if self._sign is None or self._sign[0] != len(self.wholes):
-            found = any(
-                sign in whole.source.data for whole in self.wholes.values() for sign in _AIRFLOW_SIGNS
-            )
+            found = any(AIRFLOW in whole.source.signs for whole in self.wholes.values())
             self._sign = (len(self.wholes), found)
         return self._sign[1]
 

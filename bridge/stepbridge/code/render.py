@@ -11,6 +11,7 @@ from stepbridge.code.canvas import Canvas, block_indent, decorator_range, header
 from stepbridge.code.nodes import COMPOUND, DEFINITIONS, FUNCTIONS, Node, absolute, block_of, blocks
 from stepbridge.code.region import Region, nested_imports
 from stepbridge.code.scope import LAMBDA
+from stepbridge.code.signs import AIRFLOW
 from stepbridge.code.source import Edit, Source
 from stepbridge.failures import CodeProblem
 
@@ -326,7 +327,7 @@ def render(region: Region) -> bytes:
 
 def render_whole(source: Source, module: str, package: bool) -> bytes:
     """The bytes of a module that ships whole: its own, unless stand-ins replace Airflow's names."""
-    if b"airflow" not in source.data:
+    if AIRFLOW not in source.signs:
         return source.data
     edits = stand_in_edits(source, [source.tree], module, package)
     if not edits:

@@ -9,7 +9,7 @@ import sys
 import sysconfig
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -40,7 +40,7 @@ class Module:
         """True for packages."""
         return bool(self.search)
 
-    @property
+    @cached_property
     def shipped(self) -> str:
         """The name of its file in the bundle."""
         stem = self.name.replace(".", "/")
@@ -162,12 +162,11 @@ class Finder:
     @staticmethod
     def _regular(name: str, last: str, search: Sequence[Path], base: Path) -> Module | None:
         for directory in search:
-            init = directory / last / "__init__.py"
-            if init.is_file():
-                return Module(name, init, (init.parent,), base)
-            file = directory / f"{last}.py"
-            if file.is_file():
-                return Module(name, file, (), base)
+            inside, beside = f"{directory}/{last}/__init__.py", f"{directory}/{last}.py"
+            if os.path.isfile(inside):  # noqa: PTH113
+                return Module(name, Path(inside), (directory / last,), base)
+            if os.path.isfile(beside):  # noqa: PTH113
+                return Module(name, Path(beside), (), base)
         return None
 
     @staticmethod

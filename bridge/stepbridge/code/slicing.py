@@ -17,7 +17,7 @@ from stepbridge.code import locate
 from stepbridge.code.datafiles import DataFiles, File
 from stepbridge.code.facts import Facts
 from stepbridge.code.locate import Callee
-from stepbridge.code.memo import DOCSTRING_SIGNS, memo_of
+from stepbridge.code.memo import memo_of
 from stepbridge.code.nodes import DEFINITIONS
 from stepbridge.code.normal import text_digest
 from stepbridge.code.outside import region_outside, selected_code, whole_outside, whole_statements
@@ -30,6 +30,7 @@ from stepbridge.code.render import render, render_whole
 from stepbridge.code.requires import requirements
 from stepbridge.code.resolve import Finder, Module, absolute, installed
 from stepbridge.code.scope import SCOPE, file_of
+from stepbridge.code.signs import DOCSTRINGS, PATHS, SUBCLASSES
 from stepbridge.code.source import Source, no_collection, read_source
 from stepbridge.failures import CodeProblem
 
@@ -89,7 +90,7 @@ def slice_callable(
     with no_collection():
         slicer = _Slicer(function, source_file, roots)
         slicer.find()
-        if slicer.reads(b"__subclasses__"):
+        if slicer.reads(SUBCLASSES):
             slicer = _Slicer(function, source_file, roots, derived=True)
             slicer.find()
         found = slicer.slice(files, given)
@@ -157,11 +158,11 @@ class _Slicer:
 
     # finding -----------------------------------------------------------------------------------------------
 
-    def reads(self, sign: bytes) -> bool:
-        """True where some file that the slice reaches holds the text *sign*."""
+    def reads(self, sign: str) -> bool:
+        """True where some file that the slice reaches holds words of the kind *sign*."""
         sources = [item.source for item in self.code.wholes.values()]
         sources += [item.source for item in self.code.regions.values()]
-        return any(sign in source.data for source in sources)
+        return any(sign in source.signs for source in sources)
 
     def find(self) -> None:
         """Follow the code from the callable to all that it reaches."""
@@ -414,18 +415,18 @@ class _Slicer:
     @cached_property
     def _docstrings(self) -> bool:
         """True where some of the code may read docstrings, which then count everywhere."""
-        return any(self.reads(sign) for sign in DOCSTRING_SIGNS)
+        return self.reads(DOCSTRINGS)
 
     def _explained(self, parts: Mapping[str, Part]) -> dict[str, Part]:
-        """*parts*, which count, and the definitions of whole modules, which only explain."""
+        """*parts*, which count, and what whole modules define, small ones first, which only explains."""
         found = dict(parts)
         left = MOST_DEFINITIONS
-        for whole in self.code.wholes.values():
-            definitions = self._whole(whole).definitions
-            if len(definitions) > left:
-                continue
+        wholes = {one.module.shipped: self._whole(one).definitions for one in self.code.wholes.values()}
+        for shipped, definitions in sorted(wholes.items(), key=lambda item: (len(item[1]), item[0])):
             left -= len(definitions)
-            found |= {f"{whole.module.shipped}:{name}": part for name, part in definitions.items()}
+            if left < 0:
+                break
+            found |= {f"{shipped}:{name}": part for name, part in definitions.items()}
         for name in self._entry_names() & found.keys():
             if found[name].kind == "function":
                 found[name] = Part("step", found[name].digest)
@@ -489,6 +490,8 @@ class _Slicer:
         """The data files that the code reads; packages that it finds them in ship as well."""
         found = DataFiles(self.finder.find, self._file_of_module, self.code.source_of)
         searched: set[str] = set()
+        if not self.reads(PATHS):
+            return found
         while True:
             todo = [name for name in (*self.code.wholes, *self.code.regions) if name not in searched]
             if not todo:

@@ -16,6 +16,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
+from stepbridge.code.signs import signs_of
 from stepbridge.failures import CodeProblem
 
 _NEWLINE = re.compile(r"\r\n|\r|\n")
@@ -63,6 +64,11 @@ class Source:
                     place=f"{self.path}:{line}",
                     hint="the worker's Python must be able to parse what it ships",
                 ) from error
+
+    @cached_property
+    def signs(self) -> frozenset[str]:
+        """The kinds of words in it that matter to an analysis."""
+        return signs_of(self.data)
 
     @contextmanager
     def parsed(self) -> Iterator[None]:
