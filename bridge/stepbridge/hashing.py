@@ -25,6 +25,8 @@ _FLOAT = struct.Struct(">d")
 _NAN = _FLOAT.pack(math.nan)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_DECIMAL = 10**4000
+"""From here on an integer is written in hexadecimal: Python refuses to write longer ones in decimal."""
 CHUNK = 4 * 1024 * 1024
 
 
@@ -91,7 +93,7 @@ def _enum(value: enum.Enum, place: str) -> bytes:
 _SCALARS: tuple[tuple[type, Callable[[Any], bytes]], ...] = (
     (bool, lambda v: _item(b"b", b"1" if v else b"0")),
     (str, lambda v: _item(b"s", _text(str(v) if type(v) is str else str.__str__(v)))),
-    (int, lambda v: _item(b"d", int.__repr__(int(v)).encode() if -(10**4000) < v < 10**4000 else b"x%x" % v)),
+    (int, lambda v: _item(b"d", int.__repr__(int(v)).encode() if -_DECIMAL < v < _DECIMAL else b"x%x" % v)),
     (float, lambda v: _float(float(v))),
     (bytes, lambda v: _item(b"y", bytes(v))),
     (bytearray, lambda v: _item(b"y", bytes(v))),
@@ -113,6 +115,36 @@ _CONTAINERS: tuple[tuple[type, Callable[[Any, str], bytes]], ...] = (
 )
 
 
+_EXACT: dict[type, Callable[[Any], bytes]] = {
+    kind: scalar for kind, scalar in _SCALARS if kind in {bool, int, float, bytes}
+}
+
+
+class _NotPlain(Exception):
+    """A value of another type than those of JSON and bytes, or of a type derived from them."""
+
+
+def _plain(value: Any) -> bytes:
+    """The same bytes as :func:`encode`, quickly, for the builtin types that nearly every value is made of."""
+    kind = type(value)
+    if kind is str:
+        payload: bytes = value.encode("utf-8", "surrogatepass")
+        return b"s" + _LENGTH.pack(len(payload)) + payload
+    scalar = _EXACT.get(kind)
+    if scalar is not None:
+        return scalar(value)
+    if kind is dict:
+        pairs = sorted([(_plain(key), _plain(item)) for key, item in value.items()])
+        payload = b"".join([part for pair in pairs for part in pair])
+        return b"m" + _LENGTH.pack(len(payload)) + payload
+    if kind is list or kind is tuple:
+        payload = b"".join([_plain(item) for item in value])
+        return (b"v" if kind is list else b"t") + _LENGTH.pack(len(payload)) + payload
+    if value is None:
+        return _item(b"0", b"")
+    raise _NotPlain
+
+
 def encode(value: object, *, place: str = "value") -> bytes:
     """The canonical bytes of *value*.
 
@@ -123,8 +155,13 @@ def encode(value: object, *, place: str = "value") -> bytes:
     :param place: the name an error shows for it.
     :raises TypeProblem: SB105 for any other type: ``repr`` and pickle are not stable.
     """
-    if value is None:
-        return _item(b"0", b"")
+    try:
+        return _plain(value)
+    except _NotPlain:
+        return _encode(value, place)
+
+
+def _encode(value: object, place: str) -> bytes:
     if isinstance(value, enum.Enum):
         return _enum(value, place)
     for kind, scalar in _SCALARS:

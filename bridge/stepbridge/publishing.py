@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -156,6 +154,9 @@ def fetch(store: Store, manifest: Manifest, directory: Path) -> Path:
 
 
 def _fetch_tree(store: Store, manifest: Manifest, directory: Path, place: str) -> Path:
+    import secrets
+    import shutil
+
     temporary = directory.parent / f".stepbridge-{secrets.token_hex(8)}"
     try:
         temporary.mkdir(parents=True)

@@ -139,7 +139,7 @@ class Execution:
         if target is None:
             return Miss("")
         if self._step.cache == "refresh":
-            return Miss("", dead=True)
+            return Miss("cache='refresh'", dead=True)
         if self._step.single_flight:
             nonce = nonce or earlier.lease(self._store, self._attempts(), target)
             self._flight = Flight(site, target, self._first.prefix, nonce)

@@ -15,6 +15,9 @@ from stepbridge.store.base import Store
 from stepbridge.store.opening import open_store
 
 
+os.environ.setdefault("STEPBRIDGE_CODE_MEMO", "off")  # tests leave nothing in the user's cache
+
+
 @pytest.fixture(scope="session")
 def aws_environment() -> Iterator[None]:
     """Credentials for the servers of the tests, and no way to any others."""

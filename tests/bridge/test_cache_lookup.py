@@ -126,3 +126,28 @@ heavy = {{"pandas", "pyarrow", "numpy", "boto3", "botocore", "polars", "airflow"
 assert not heavy, heavy
 """
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+@pytest.mark.parametrize("created", ["", "yesterday", "2024-05-01T00:00:00", "2024-05-03T00:00:00+00:00"])
+def test_an_entry_whose_age_cannot_be_told_is_dead_where_age_counts(store: Store, created: str) -> None:
+    """No date, no time zone, or a date that is not yet: it must neither raise nor stay young for ever."""
+    entry = CacheEntry("dag.train", KEY, Inline("json", 1), {}, {}, "runs/d/r/t/-1/1/", created, "n")
+    store.put(TARGET.path, documents.dump(entry))
+    found = look_up(store, TARGET, max_age=timedelta(days=7), now=NOW)
+    assert isinstance(found, Miss)
+    assert found.dead
+    assert isinstance(look_up(store, TARGET, now=NOW), Hit)
+
+
+@pytest.mark.parametrize("skew", [timedelta(minutes=10), timedelta(minutes=-10)])
+def test_a_clock_that_is_minutes_off_makes_no_entry_unusable(store: Store, skew: timedelta) -> None:
+    record(store, Inline("json", 1), created=NOW + skew)
+    assert isinstance(look_up(store, TARGET, max_age=timedelta(hours=1), now=NOW), Hit)
+
+
+@pytest.mark.parametrize("text", [b"[" * 100_000, b'{"seconds": ' + b"1" * 400 + b"}"])
+def test_an_entry_that_no_parser_takes_is_dead(store: Store, text: bytes) -> None:
+    store.put(TARGET.path, text)
+    found = look_up(store, TARGET)
+    assert isinstance(found, Miss)
+    assert found.dead

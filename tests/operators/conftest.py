@@ -54,6 +54,7 @@ def _prepare_home() -> None:
     os.environ.update(
         {
             "AIRFLOW_HOME": str(HOME),
+            "STEPBRIDGE_CODE_MEMO": "off",
             "AIRFLOW__CORE__DAGS_FOLDER": str(DAGS),
             "AIRFLOW__CORE__PLUGINS_FOLDER": str(PLUGINS),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",

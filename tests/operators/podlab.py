@@ -195,7 +195,7 @@ class PodLab:
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, signal.SIG_DFL)
             state = self.again(dag).state
-        except BaseException:  # the fork of a test must not go on as pytest
+        except BaseException:  # noqa: BLE001 - the fork of a test must not go on as pytest
             (self.flags / "worker").write_text(traceback.format_exc())
             os._exit(3)
         os._exit(0 if state == "success" else 1)
@@ -218,7 +218,7 @@ class PodLab:
         def run() -> None:
             try:
                 act()
-            except BaseException:  # told to the test's thread
+            except BaseException:  # noqa: BLE001 - told to the test's thread
                 self.flag("meanwhile").write_text(traceback.format_exc())
 
         thread = threading.Thread(target=run, daemon=True)

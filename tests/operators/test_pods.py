@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from podlab import PodLab, pods  # noqa: F401 - the fixture
 
-DAG = '''
+DAG = """
 def make(n):
     print("making", n)
     return {"n": n, "twice": n * 2}
@@ -15,7 +15,7 @@ def old(ti):
 with DAG("DAG_ID", start_date=START, schedule=None, default_args=POD) as d:
     made = StepOperator(task_id="make", python_callable=make, op_kwargs={"n": 4}%s)
     made >> PythonOperator(task_id="old", python_callable=old)
-'''
+"""
 
 
 def test_a_step_runs_in_a_pod_and_old_tasks_read_it(pods: PodLab) -> None:
@@ -36,14 +36,14 @@ def test_deferrable(pods: PodLab) -> None:
 
 def test_a_failing_function(pods: PodLab) -> None:
     run = pods.run(
-        '''
+        """
 def bad():
     print("about to fail")
     raise ValueError("no rows")
 
 with DAG("DAG_ID", start_date=START, schedule=None, default_args=POD) as d:
     StepOperator(task_id="bad", python_callable=bad, infra_retries=3)
-''',
+""",
         expect="failed",
     )
     assert run.states == {"bad": "failed"}

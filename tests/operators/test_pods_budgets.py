@@ -8,6 +8,14 @@ import pytest
 from podlab import DEFERRED, PodLab, faults, pods  # noqa: F401 - the fixture
 
 MODES = pytest.mark.parametrize("mode", ["", DEFERRED], ids=["sync", "deferred"])
+SYNC = pytest.mark.parametrize(
+    "mode", ["", pytest.param(DEFERRED, marks=pytest.mark.slow)], ids=["sync", "deferred"]
+)
+"""The same, of which every run of the tests takes the first."""
+LATER = pytest.mark.parametrize(
+    "mode", [pytest.param("", marks=pytest.mark.slow), DEFERRED], ids=["sync", "deferred"]
+)
+"""The same, of which every run of the tests takes the second."""
 HELD = "if once('started'):\n    hold()"
 
 
@@ -19,7 +27,7 @@ def terms_of(pod: dict[str, Any]) -> str:
     return str(pod["spec"].get("affinity")) + str(pod["spec"].get("nodeSelector"))
 
 
-@MODES
+@SYNC
 def test_the_budget_of_repetitions(pods: PodLab, mode: str) -> None:
     pods.cluster.inject(faults.NodeRejects())
     pods.step("", mode, "infra_retries=2", expect="failed")
@@ -29,7 +37,7 @@ def test_the_budget_of_repetitions(pods: PodLab, mode: str) -> None:
     pods.assert_nothing_left()
 
 
-@MODES
+@LATER
 def test_a_second_try_has_a_budget_of_its_own(pods: PodLab, mode: str) -> None:
     pods.cluster.inject(faults.NodeRejects(times=3))
     run = pods.step("", mode, "infra_retries=1, retries=1, retry_delay=timedelta(0)")
@@ -52,7 +60,7 @@ def test_the_last_repetition_is_off_spot(pods: PodLab) -> None:
     pods.assert_nothing_left()
 
 
-@MODES
+@SYNC
 def test_what_the_step_did_is_not_repeated(pods: PodLab, mode: str) -> None:
     pods.step("raise ValueError('no rows')", mode, "infra_retries=3", expect="failed")
     assert len(pods.created()) == 1
@@ -60,7 +68,7 @@ def test_what_the_step_did_is_not_repeated(pods: PodLab, mode: str) -> None:
     pods.assert_nothing_left()
 
 
-@MODES
+@LATER
 def test_memory_grows(pods: PodLab, mode: str) -> None:
     pods.cluster.inject(faults.OomKilled(times=2))
     run = pods.step(
@@ -75,7 +83,7 @@ def test_memory_grows(pods: PodLab, mode: str) -> None:
     pods.assert_nothing_left()
 
 
-@MODES
+@SYNC
 def test_memory_grows_to_its_bound(pods: PodLab, mode: str) -> None:
     pods.cluster.inject(faults.OomKilled())
     pods.step(
@@ -89,7 +97,7 @@ def test_memory_grows_to_its_bound(pods: PodLab, mode: str) -> None:
     pods.assert_nothing_left()
 
 
-@MODES
+@LATER
 def test_the_total_budget(pods: PodLab, mode: str) -> None:
     pods.step("hold()", mode, "budgets=Budgets(total=timedelta(seconds=4)), infra_retries=3", expect="failed")
     assert len(pods.created()) == 1
@@ -97,7 +105,7 @@ def test_the_total_budget(pods: PodLab, mode: str) -> None:
     pods.assert_nothing_left()
 
 
-@MODES
+@SYNC
 def test_the_total_budget_ends_repetitions(pods: PodLab, mode: str) -> None:
     pods.cluster.inject(faults.Evicted(after=1))
     pods.step(
@@ -117,7 +125,7 @@ def test_the_tasks_own_time_limit(pods: PodLab, mode: str) -> None:
     pods.assert_nothing_left()
 
 
-@MODES
+@LATER
 def test_the_steps_own_time_limit(pods: PodLab, mode: str) -> None:
     pods.step("hold()", mode, "timeout=timedelta(seconds=1), infra_retries=2", expect="failed")
     assert len(pods.created()) == 1

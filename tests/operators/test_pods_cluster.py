@@ -1,7 +1,5 @@
 """What must hold on a real Kubernetes too: run on the double here, on a cluster by ``make test-cluster``."""
 
-
-
 from __future__ import annotations
 
 import signal
@@ -14,6 +12,14 @@ from clusters import ClusterLab, moto_endpoint, real_pods  # noqa: F401 - the fi
 pytestmark = pytest.mark.cluster
 DEFERRED = "deferrable=True, poll_interval=1"
 MODES = pytest.mark.parametrize("mode", ["", DEFERRED], ids=["sync", "deferred"])
+SYNC = pytest.mark.parametrize(
+    "mode", ["", pytest.param(DEFERRED, marks=pytest.mark.slow)], ids=["sync", "deferred"]
+)
+"""The same; without a cluster only the slow tests take the second."""
+LATER = pytest.mark.parametrize(
+    "mode", [pytest.param("", marks=pytest.mark.slow), DEFERRED], ids=["sync", "deferred"]
+)
+"""The same; without a cluster only the slow tests take the first."""
 SLEEPER = "import signal, sys, time; signal.signal(15, lambda *_: sys.exit(0)); time.sleep(3600)"
 
 
@@ -125,7 +131,7 @@ def test_the_functions_own_ends(
 # before the start ------------------------------------------------------------------------------------------
 
 
-@MODES
+@SYNC
 def test_an_image_that_is_not_there(real_pods: ClusterLab, mode: str) -> None:
     real_pods.step("", "image='stepbridge-test/not-there:1'", mode, expect="failed")
     told(real_pods, "SB423", "config", "ErrImageNeverPull")
@@ -150,7 +156,7 @@ def test_an_init_container_that_fails(real_pods: ClusterLab, mode: str) -> None:
     told(real_pods, "SB426", "infra", "prepare", "3")
 
 
-@MODES
+@SYNC
 def test_no_node_for_the_pod(real_pods: ClusterLab, mode: str) -> None:
     real_pods.step(
         "", "node_selector={'stepbridge-test/none': 'yes'}", budgets(schedule=4), mode, expect="failed"
@@ -182,7 +188,7 @@ def test_out_of_memory(real_pods: ClusterLab) -> None:
     told(real_pods, "SB406", "oom", "128Mi")
 
 
-@MODES
+@LATER
 def test_out_of_memory_and_again_with_more(real_pods: ClusterLab, mode: str) -> None:
     real_pods.eyes.expect_oom()
     run = real_pods.step(
@@ -208,7 +214,7 @@ def test_more_scratch_disk_than_the_limit(real_pods: ClusterLab) -> None:
     told(real_pods, "SB430", "config", "ephemeral")
 
 
-@MODES
+@LATER
 def test_the_pods_deadline(real_pods: ClusterLab, mode: str) -> None:
     real_pods.step("hold()", "active_deadline_seconds=4", mode, expect="failed")
     told(real_pods, "SB437", "timeout")
@@ -258,7 +264,7 @@ def test_a_killed_task_takes_its_pod_along(real_pods: ClusterLab) -> None:
 # others in the pod -----------------------------------------------------------------------------------------
 
 
-@MODES
+@LATER
 @pytest.mark.parametrize("native", [False, True], ids=["container", "native"])
 def test_a_sidecar_that_never_ends(real_pods: ClusterLab, native: bool, mode: str) -> None:
     side = {

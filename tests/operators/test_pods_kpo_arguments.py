@@ -1,7 +1,5 @@
 """What KubernetesPodOperator's arguments do to a step's pod, seen over the wire and from inside the pod."""
 
-
-
 from __future__ import annotations
 
 import json
@@ -244,7 +242,9 @@ with DAG("DAG_ID", start_date=START, schedule=None, default_args=POD) as d:
     pods.assert_nothing_left()
 
 
-@pytest.mark.parametrize("more", ["", ", deferrable=True, poll_interval=0.5"])
+@pytest.mark.parametrize(
+    "more", ["", pytest.param(", deferrable=True, poll_interval=0.5", marks=pytest.mark.slow)]
+)
 def test_another_pod_of_the_same_name_is_left_alone(pods: PodLab, capfd: Any, more: str) -> None:
     source = f'''
 def work():

@@ -141,7 +141,7 @@ def test_a_deferral_in_between_repeats_no_line(
 ) -> None:
     from stepbridge_airflow import pod_run
 
-    monkeypatch.setattr(pod_run, "_CHECK", 2.0)
+    monkeypatch.setenv("AIRFLOW__STEPBRIDGE__LOOK_INTERVAL", "2")
     given: list[int] = []
     real = pod_run.PodRun.resume
 
