@@ -7,6 +7,8 @@ Every document is a frozen dataclass that ``stepbridge.documents`` writes and re
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -350,6 +352,7 @@ class CacheEntry:
 
     :param nonce: tells one writer's entry from another's.
     :param seconds: what the run took: what a hit saves.
+    :param check: digest of all the rest, filled in: a value inside the entry has no other.
     """
 
     step: str
@@ -362,3 +365,15 @@ class CacheEntry:
     nonce: str
     seconds: float = 0.0
     schema: int = SCHEMA
+    check: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.check:
+            object.__setattr__(self, "check", self.digest())
+
+    def digest(self) -> str:
+        """What ``check`` is where nothing was damaged."""
+        from stepbridge import documents
+
+        fields = {key: value for key, value in documents.to_json(self).items() if key != "check"}
+        return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
+from typing import NoReturn
 
 from stepbridge import documents
 from stepbridge.cache.flight import take_turn
@@ -67,9 +69,9 @@ class Flight:
         if isinstance(turn, Hit):
             return turn
         self.keep()
-        return miss
+        return replace(turn.miss, reason=miss.reason) if turn.miss.dead == miss.dead else turn.miss
 
-    def _wait(self) -> None:
+    def _wait(self) -> NoReturn:
         age: timedelta | None = self._site.step.max_age
         trigger = LeaseTrigger(
             store=documents.to_json(self._site.settings.store),
@@ -80,6 +82,7 @@ class Flight:
         )
         operator = self._site.operator
         operator.defer(trigger=trigger, method_name="flight_reentry", timeout=operator.execution_timeout)
+        raise AssertionError("a deferral leaves by an exception")
 
     def keep(self) -> None:
         """Beat for the lease from now on."""

@@ -14,7 +14,6 @@ from stepbridge.contract import StoreSettings
 from stepbridge.store.base import Store
 from stepbridge.store.opening import open_store
 
-
 os.environ.setdefault("STEPBRIDGE_CODE_MEMO", "off")  # tests leave nothing in the user's cache
 
 

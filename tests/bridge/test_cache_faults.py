@@ -14,7 +14,7 @@ from servers import Fault, FaultProxy
 
 from stepbridge import documents, publishing
 from stepbridge.cache.lookup import Hit, Miss, look_up
-from stepbridge.contract import CacheTarget, Result, Stored, StoreSettings, Value
+from stepbridge.contract import CacheEntry, CacheTarget, Result, Stored, StoreSettings, Value
 from stepbridge.leaves import stored
 from stepbridge.store.base import Store
 from stepbridge.store.connect import Patience
@@ -176,3 +176,18 @@ def test_many_runs_on_a_store_that_fails_at_random(
 
 def test_settings_of_a_store_hold_for_its_look_ups(moto_settings: StoreSettings) -> None:
     assert look_up(open_store(moto_settings), TARGET) == Miss("no run with this key is recorded")
+
+
+def test_a_bit_turned_on_the_way_never_hits_with_another_value(
+    proxy: FaultProxy, through: StoreSettings, moto_store: Store, tmp_path: Path
+) -> None:
+    harness = Harness(dataclasses.replace(moto_store.settings), tmp_path / "scratch")
+    ran = harness.call("add", 40, 2, cache=TARGET)
+    assert ran.value == 42
+    data = moto_store.get(TARGET.path)
+    sound = documents.load(CacheEntry, data, place="entry")
+    for place in range(len(data)):
+        moto_store.put(TARGET.path, data[:place] + bytes([data[place] ^ 4]) + data[place + 1 :])
+        found = look_up(moto_store, TARGET)
+        if isinstance(found, Hit):
+            assert (found.entry.output, found.entry.xcoms) == (sound.output, sound.xcoms), place

@@ -428,9 +428,11 @@ class Counters:
 
 
 @pytest.fixture
-def counters(lab: Any) -> Iterator[Counters]:
+def counters(lab: Any) -> Iterator[Counters | None]:
+    """None before Airflow 3.2, which gives no way to set the receiver of metrics."""
     if lab.version < (3, 2):
-        pytest.skip("Airflow gives no way to set the receiver of metrics before 3.2")
+        yield None
+        return
     from airflow.sdk._shared.observability.metrics import stats
 
     kept, found = stats._backend, Counters()
@@ -440,7 +442,7 @@ def counters(lab: Any) -> Iterator[Counters]:
 
 
 def test_a_failing_look_up_runs_the_step(
-    case: Case, s3: Callable[..., StoreSettings], counters: Counters, capfd: Any
+    case: Case, s3: Callable[..., StoreSettings], counters: Counters | None, capfd: Any
 ) -> None:
     with servers.moto() as url, servers.FaultProxy(url) as proxy:
         s3(proxy.url, url)
@@ -454,6 +456,8 @@ def test_a_failing_look_up_runs_the_step(
         assert "look-up failed, so the step runs" in said(capfd)
         proxy.faults.clear()
         assert details(case.run("cache='auto'"))["cache"] == "hit"
+    if counters is None:
+        return
     counted = [one.rpartition(".")[2] for one in counters.seen if one.startswith("stepbridge.cache.")]
     assert counted == ["miss", "failed", "hit"]
 

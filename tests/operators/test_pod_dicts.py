@@ -1,7 +1,5 @@
 """What describes parts of a pod, as plain mappings or as objects: rendered, and in the pod that is made."""
 
-
-
 from __future__ import annotations
 
 from typing import Any

@@ -1,7 +1,5 @@
 """The log of a step in a pod: live, each line once, whole in the store, bounded in the task's log."""
 
-
-
 from __future__ import annotations
 
 import re

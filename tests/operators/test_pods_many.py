@@ -1,6 +1,5 @@
 """Many step pods at once: none lost, none twice, none left, and how much is asked of API server and store."""
 
-
 from __future__ import annotations
 
 import asyncio

@@ -1,7 +1,5 @@
 """Secrets of every kind reach a step and nothing else: every place where anything is written is searched."""
 
-
-
 from __future__ import annotations
 
 import base64

@@ -401,3 +401,22 @@ def test_a_cached_step_says_that_it_is_resumed(flow: Flow) -> None:
     ended = finish(dag, run)
     assert states(ended, "make") == ["resumed"]
     assert ended.xcom("make", DETAILS)["key"] == run.xcom("make", DETAILS)["key"] != ""
+
+
+def test_explain_tells_of_a_resumed_step(flow: Flow) -> None:
+    from stepbridge.cache import records
+    from stepbridge.store.opening import store_at
+
+    dag = flow.load(arguments=", cache='auto'")
+    run = flow.failed(dag)
+    flow.mend()
+    assert resume.main([run.dag_id, run.run_id, "--all"]) == 0
+    ended = finish(dag, run)
+    found = records.find(store_at(flow.lab.store.as_uri()), f"{run.dag_id}/{run.run_id}/make")
+    assert (found.key, found.source) == (ended.xcom("make", DETAILS)["key"], run_prefix(run, "make"))
+
+
+def run_prefix(run: Run, task_id: str) -> str:
+    from stepbridge.contract import Attempt
+
+    return Attempt(run.dag_id, run.run_id, task_id).prefix

@@ -239,9 +239,9 @@ def _chosen(found: _Found, what: str) -> tuple[Attempt, set[str]]:
 def _of_attempt(store: Store, attempt: Attempt, names: set[str]) -> Recorded:
     end = outcome(store, attempt) if names & {"result.json", "error.json"} else None
     name, place = describe(attempt.prefix), attempt.prefix
-    if isinstance(end, Result) and end.cache == "off":
+    if isinstance(end, Result) and (end.cache == "off" or (end.cache == "resumed" and not end.key)):
         raise _no_key(name, "the cache was off")
-    if isinstance(end, Result) and end.cache == "hit":
+    if isinstance(end, Result) and end.cache in {"hit", "resumed"}:
         inputs = _inputs(store, end.source)
         step = inputs.step if inputs else _step_of(store, end.key) or f"{attempt.dag_id}.{attempt.task_id}"
         entry = _entry(store, CacheTarget(step, end.key).path)

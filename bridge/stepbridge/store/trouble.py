@@ -9,7 +9,7 @@ from stepbridge.failures import IntegrityProblem, ObjectMissing, StoreProblem
 
 Verb = Literal["read", "write"]
 _STATUS = re.compile(r"status code: (\d{3})")
-_RETRIED = re.compile(r"after [1-9]\d* retries")
+_RETRIED = re.compile(r"after (?P<done>[1-9]\d*) retries(?:, max_retries: ?(?P<most>\d+))?")
 _CODE = re.compile(r"<Code>([A-Za-z0-9]+)</Code>")
 _DENIED = frozenset({"401", "403"})
 _CREDENTIALS = (
@@ -66,7 +66,8 @@ class Trouble:
     @property
     def exhausted(self) -> bool:
         """The client itself has tried again and given up."""
-        return _RETRIED.search(self.text) is not None
+        found = _RETRIED.search(self.text)
+        return found is not None and (not found["most"] or int(found["done"]) >= int(found["most"]))
 
     def problem(self, verb: Verb, uri: str, endpoint: str) -> StoreProblem:
         """Our error for it.
