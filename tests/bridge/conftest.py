@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 import secrets
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import servers
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import throwaway  # noqa: F401 - nothing of the user's Airflow or caches is used
 from stepbridge.contract import StoreSettings
 from stepbridge.store.base import Store
 from stepbridge.store.opening import open_store
-
-os.environ.setdefault("STEPBRIDGE_CODE_MEMO", "off")  # tests leave nothing in the user's cache
 
 
 @pytest.fixture(scope="session")

@@ -534,7 +534,7 @@ def test_a_dead_entry_names_artifact_and_date(store: Store) -> None:
     target = recorded(store)
     entry = documents.load(CacheEntry, store.get(target.path), place="")
     gone = Stored(artifact("ab" * 32, f"{store.root}/artifacts/ab/{'ab' * 32}/m.bin").artifact)
-    changed = documents.to_json(entry) | {"output": documents.to_json(gone)}
+    changed = documents.to_json(entry) | {"output": documents.to_json(gone), "check": ""}
     store.put(target.path, documents.dump(changed))
     missed = look_up(store, target)
     assert isinstance(missed, Miss)

@@ -85,12 +85,12 @@ def kill_everywhere(settings: StoreSettings, tmp_path: Path) -> list[bool]:
 
 def test_killed_after_every_write_to_a_folder(file_settings: StoreSettings, tmp_path: Path) -> None:
     results = kill_everywhere(file_settings, tmp_path)
-    # two payloads, two manifests, log, usage, result, cache entry
-    assert results == [False] * 6 + [True] * 2
+    # two payloads, two manifests, log, usage, result, cache entry, the step's latest entry
+    assert results == [False] * 6 + [True] * 3
 
 
 def test_killed_after_every_write_to_s3(moto_settings: StoreSettings, tmp_path: Path) -> None:
-    assert kill_everywhere(moto_settings, tmp_path) == [False] * 6 + [True] * 2
+    assert kill_everywhere(moto_settings, tmp_path) == [False] * 6 + [True] * 3
 
 
 def test_killed_before_the_first_write_leaves_nothing(file_settings: StoreSettings, tmp_path: Path) -> None:

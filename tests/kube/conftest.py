@@ -11,6 +11,7 @@ pytest.importorskip("kubernetes")
 
 from kubernetes import client, config
 
+import throwaway  # noqa: F401 - before Airflow is imported
 from kube.double import Cluster
 from kube.fixtures import cluster
 

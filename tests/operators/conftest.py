@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import importlib.metadata
 import importlib.util
@@ -11,7 +10,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import textwrap
 import uuid
 from collections.abc import Iterator
@@ -20,6 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from throwaway import DAGS, HOME, PLUGINS, version
 
 if importlib.util.find_spec("airflow") is None:
     pytest.skip("needs Airflow", allow_module_level=True)
@@ -43,35 +45,6 @@ from stepbridge_airflow import StepOperator, from_context, from_variable, from_x
 
 START = datetime(2026, 1, 1)
 """
-HOME = Path(tempfile.mkdtemp(prefix="stepbridge-airflow-"))
-DAGS = HOME / "dags"
-PLUGINS = HOME / "plugins"
-
-
-def _prepare_home() -> None:
-    for folder in (DAGS, PLUGINS):
-        folder.mkdir()
-    os.environ.update(
-        {
-            "AIRFLOW_HOME": str(HOME),
-            "STEPBRIDGE_CODE_MEMO": "off",
-            "AIRFLOW__CORE__DAGS_FOLDER": str(DAGS),
-            "AIRFLOW__CORE__PLUGINS_FOLDER": str(PLUGINS),
-            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-            "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
-            "AIRFLOW__CORE__EXECUTOR": "SequentialExecutor" if _version() < (3,) else "LocalExecutor",
-            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{HOME}/airflow.db",
-            "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(HOME / "logs"),
-            "AIRFLOW__LOGGING__LOGGING_LEVEL": "INFO",
-        }
-    )
-    for name in [name for name in os.environ if name.startswith("AIRFLOW__STEPBRIDGE__")]:
-        del os.environ[name]
-    atexit.register(shutil.rmtree, HOME, ignore_errors=True)
-
-
-def _version() -> tuple[int, ...]:
-    return tuple(int(part) for part in importlib.metadata.version("apache-airflow").split(".")[:2])
 
 
 def _register_provider() -> None:
@@ -88,7 +61,6 @@ def _register_provider() -> None:
         sys.path.append(str(info.parent))
 
 
-_prepare_home()
 _register_provider()
 
 
@@ -119,7 +91,7 @@ class Run:
         """The XCom as an old task reads it, or None."""
         from airflow.utils.session import create_session
 
-        if _version() < (3,):
+        if version() < (3,):
             from airflow.models.xcom import BaseXCom as Model
         else:
             from airflow.models.xcom import XComModel as Model
@@ -153,7 +125,7 @@ class Lab:
 
     def __init__(self, store: Path) -> None:
         self.store = store
-        self.version = _version()
+        self.version = version()
         self.number = 0
 
     def write(self, source: str, name: str = "") -> Path:
@@ -172,7 +144,7 @@ class Lab:
         return dag
 
     def bag(self, path: Path) -> Any:
-        if _version() < (3, 2):
+        if version() < (3, 2):
             from airflow.models.dagbag import DagBag
         else:
             from airflow.dag_processing.dagbag import DagBag
@@ -194,7 +166,7 @@ class Lab:
                 import airflow.providers.fab.auth_manager.models  # noqa: F401
         self.number += 1
         when = datetime(2026, 3, 1, tzinfo=UTC) + timedelta(days=self.number)
-        key = "execution_date" if _version() < (3,) else "logical_date"
+        key = "execution_date" if version() < (3,) else "logical_date"
         done = dag.test(run_conf=conf, **{key: when})
         states = {}
         for ti in done.get_task_instances():

@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Run, _version
+from conftest import Run
 from podlab import PodLab, pods  # noqa: F401 - the fixture
 from test_s3 import Requests, requests  # noqa: F401 - the fixture
+
+from throwaway import version
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -27,7 +29,7 @@ from kube.faults import Api, Armed, Evicted
 from kube.scheduling import Node
 
 pytestmark = pytest.mark.skipif(
-    _version() < (3, 3), reason="task instances are run one by one with the pieces of Airflow 3.3"
+    version() < (3, 3), reason="task instances are run one by one with the pieces of Airflow 3.3"
 )
 
 POLL = 2.0

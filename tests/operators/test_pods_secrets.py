@@ -144,7 +144,7 @@ def forms(value: str) -> set[bytes]:
 
 def written(pods: PodLab, said: str) -> dict[str, bytes]:
     """All that anybody wrote anywhere, by its place, but for Kubernetes Secrets."""
-    from conftest import HOME
+    from throwaway import HOME
 
     cluster = pods.cluster
     places = {

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import _version
+
+from throwaway import version
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -22,7 +23,7 @@ from kube.double import Cluster
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(_version() < (3, 3), reason="the processes and REST paths are those of Airflow 3.3"),
+    pytest.mark.skipif(version() < (3, 3), reason="the processes and REST paths are those of Airflow 3.3"),
 ]
 
 SOURCE = '''
