@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal, InvalidOperation
+from decimal import Context, Decimal, InvalidOperation
 
 from stepbridge.failures import TypeProblem
 
@@ -13,9 +13,11 @@ GPU_RESOURCE = "nvidia.com/gpu"
 _SUFFIX = {
     "": Decimal(1),
     "m": Decimal("0.001"),
-    **{unit: Decimal(1000) ** n for n, unit in enumerate(("k", "M", "G", "T", "P", "E"), start=1)},
-    **{unit: Decimal(1024) ** n for n, unit in enumerate(("Ki", "Mi", "Gi", "Ti", "Pi", "Ei"), start=1)},
+    **{unit: Decimal(1000**n) for n, unit in enumerate(("k", "M", "G", "T", "P", "E"), start=1)},
+    **{unit: Decimal(1024**n) for n, unit in enumerate(("Ki", "Mi", "Gi", "Ti", "Pi", "Ei"), start=1)},
 }
+_EXACT = Context(prec=60)
+"""For all arithmetic here: the thread's own context is whatever a DAG file made of it."""
 _QUANTITY = re.compile(r"^(?P<number>\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)(?P<suffix>m|[kMGTPE]|[KMGTPE]i)?$")
 _NAMES = {
     "cpu": "cpu",
@@ -40,7 +42,7 @@ def quantity(text: str | int | float, *, place: str) -> Decimal:
             "SB110", f"{text!r} is not a quantity", place=place, hint="write 4, '500m', '16Gi' or '1.5'"
         )
     try:
-        return Decimal(found["number"]) * _SUFFIX[found["suffix"] or ""]
+        return _EXACT.multiply(Decimal(found["number"]), _SUFFIX[found["suffix"] or ""])
     except InvalidOperation as error:  # pragma: no cover - the pattern admits numbers only
         raise TypeProblem("SB110", f"{text!r} is not a quantity", place=place) from error
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import Decimal
+from fractions import Fraction
 
 from stepbridge.failures import OperatorProblem
 from stepbridge.resources import quantity
 
-_MIB = Decimal(1024) ** 2
+_MIB = 1024**2
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,9 @@ class Escalate:
 
     def next(self, limit: str) -> str:
         """The limit after *limit*, a Kubernetes quantity; empty where *limit* is the highest already."""
-        now, top = quantity(limit, place="memory"), quantity(self.max, place="Escalate.max")
+        now = Fraction(quantity(limit, place="memory"))
+        top = Fraction(quantity(self.max, place="Escalate.max"))
         if now >= top:
             return ""
-        grown = min(now * Decimal(str(self.factor)), top)
+        grown = min(now * Fraction(str(self.factor)), top)
         return f"{max(1, int(grown / _MIB))}Mi"

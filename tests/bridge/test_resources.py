@@ -6,7 +6,7 @@ import pytest
 
 from stepbridge import Resources
 from stepbridge.failures import TypeProblem
-from stepbridge.resources import GPU_RESOURCE, Gpu, parse_gpu
+from stepbridge.resources import GPU_RESOURCE, Gpu, parse_gpu, quantity
 
 
 @pytest.mark.parametrize(
@@ -76,3 +76,11 @@ def test_unknown_model_is_refused_only_where_a_list_is_closed() -> None:
     assert resources.amounts().gpu.model == "Z99"
     with pytest.raises(TypeProblem, match="Z99"):
         resources.amounts(known_gpus={"A10G", "T4"})
+
+
+def test_a_context_of_decimals_that_a_dag_file_set_changes_nothing() -> None:
+    import decimal
+
+    with decimal.localcontext() as context:
+        context.prec = 3
+        assert quantity("1234567Mi", place="memory") == 1234567 * 2**20

@@ -11,7 +11,10 @@ from clusters import ClusterLab, moto_endpoint, real_pods  # noqa: F401 - the fi
 
 pytestmark = pytest.mark.cluster
 DEFERRED = "deferrable=True, poll_interval=1"
-MODES = pytest.mark.parametrize("mode", ["", DEFERRED], ids=["sync", "deferred"])
+MODES = pytest.mark.parametrize(
+    "mode",
+    [pytest.param("", id="sync"), pytest.param(DEFERRED, id="deferred", marks=pytest.mark.slow)],
+)
 SYNC = pytest.mark.parametrize(
     "mode", ["", pytest.param(DEFERRED, marks=pytest.mark.slow)], ids=["sync", "deferred"]
 )

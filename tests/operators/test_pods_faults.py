@@ -310,7 +310,7 @@ def test_a_right_that_is_missing(pods: PodLab, verb: str, created: int, mode: st
     assert (pods.end().code, pods.end().kind) == ("SB435", "config")
     assert f"can-i {verb} pods -n default" in pods.end().message
     # a runner that is stopped may have the last word in the store: nobody can see when it is gone
-    assert pods.errors()[0] in {"SB435", "SB405"}
+    assert set(pods.errors()) <= {"SB435", "SB405"}
     assert pods.records("result.json") == []
     assert len(pods.created()) == created
     pods.assert_nothing_left()

@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 from podlab import DEFERRED, RUNNING, PodLab, faults, pods  # noqa: F401 - the fixture
 
-MODES = pytest.mark.parametrize("mode", ["", DEFERRED], ids=["sync", "deferred"])
+MODES = pytest.mark.parametrize(
+    "mode",
+    [pytest.param("", id="sync"), pytest.param(DEFERRED, id="deferred", marks=pytest.mark.slow)],
+)
 HELD = "once('started')\nhold()"
 
 
@@ -54,6 +57,7 @@ def test_sigterm_of_the_worker(pods: PodLab) -> None:
     pods.assert_nothing_left()
 
 
+@pytest.mark.slow
 def test_sigterm_while_the_pod_waits_for_a_node(pods: PodLab) -> None:
     pods.cluster.inject(faults.Unschedulable())
     worker = pods.start(pods.load(pods.source(HELD)))
@@ -64,6 +68,7 @@ def test_sigterm_while_the_pod_waits_for_a_node(pods: PodLab) -> None:
     pods.assert_nothing_left()
 
 
+@pytest.mark.slow
 def test_sigterm_that_keeps_the_pod(pods: PodLab) -> None:
     worker = pods.start(pods.load(pods.source(HELD, "on_kill_action='keep_pod'")))
     pods.wait("started")

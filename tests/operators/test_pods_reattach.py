@@ -159,7 +159,14 @@ SLOW = {
 }
 
 
-@pytest.mark.parametrize("at", ["request", "secret", "pod", "created", "result", "deleting"])
+@pytest.mark.parametrize(
+    "at",
+    [
+        "created",
+        "result",
+        *(pytest.param(at, marks=pytest.mark.slow) for at in ("request", "secret", "pod", "deleting")),
+    ],
+)
 def test_killed_at_each_step_of_a_run(pods: PodLab, at: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed with the request written, before the Secret, before the pod, with the pod, with the result."""
     monkeypatch.setenv("AIRFLOW_VAR_COLOR", "blue")
