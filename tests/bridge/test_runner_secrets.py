@@ -345,6 +345,7 @@ class Hang(Fault):
         return taken
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "part"),
     [("GET", "code/"), ("GET", "artifacts/"), ("PUT", "artifacts/"), ("PUT", "log.txt")],
