@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
+import sys
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,8 +19,9 @@ from hypothesis import strategies as st
 from stepbridge.contract import Attempt
 from stepbridge.failures import CODES, RunProblem, StoreProblem
 from stepbridge.runner import report
+from stepbridge.runner.aside import aside
 from stepbridge.runner.preflight import Settings, check_gpus
-from stepbridge.runner.processes import Ended
+from stepbridge.runner.processes import Ended, Signals
 from stepbridge.runner.redact import Redactor
 from stepbridge.runner.usage import MemoryWatch
 from stepbridge.runner.workspace import Failure
@@ -233,3 +238,70 @@ def test_failures_of_the_runner_itself() -> None:
     assert report.failure_of(report.StepFailed(told)) is told
     assert report.shown(told, Redactor()) == told
     assert report.exit_code(told) == report.EXIT_SKIP
+
+
+@pytest.fixture
+def signals() -> Iterator[Signals]:
+    """The runner's handlers, in this process for as long as the test takes."""
+    taken = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
+    before = [signal.getsignal(number) for number in taken]
+    found = Signals()
+    found.install()
+    yield found
+    signal.set_wakeup_fd(-1)
+    for number, handler in zip(taken, before, strict=True):
+        signal.signal(number, handler)
+
+
+def test_signal_that_interrupts_nothing_ends_the_wait(signals: Signals) -> None:
+    """Another thread gets it: the main thread's system call goes on, as when it comes right before that."""
+    over = threading.Event()
+
+    def hangs() -> None:
+        time.sleep(0.3)
+        signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+        over.wait(30)
+
+    began = time.monotonic()
+    with pytest.raises(RunProblem, match=r"SB405.*SIGTERM"):
+        aside(hangs, signals)
+    assert time.monotonic() - began < 10
+    over.set()
+    with pytest.raises(RunProblem, match=r"SB405.*SIGTERM"):
+        aside(lambda: pytest.fail("it is not begun"), signals)
+
+
+SIGNALLER = """
+import os, random, signal, time
+while os.read(0, 1):
+    until = time.perf_counter() + random.random() * 2e-4
+    while time.perf_counter() < until:
+        pass
+    os.kill(os.getppid(), signal.SIGTERM)
+"""
+
+
+def test_signal_around_the_begin_of_a_wait_ends_it(signals: Signals) -> None:
+    """Another process sends it while the main thread is on its way into the wait."""
+    with subprocess.Popen([sys.executable, "-c", SIGNALLER], stdin=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        ready = process.stdin.fileno()
+        for _ in range(400):
+            signals.received = 0
+            over = threading.Event()
+
+            def hangs(over: threading.Event = over) -> None:
+                os.write(ready, b"x")
+                over.wait(30)
+
+            began = time.monotonic()
+            with pytest.raises(RunProblem, match=r"SB405.*SIGTERM"):
+                aside(hangs, signals)
+            assert time.monotonic() - began < 10
+            over.set()
+
+
+def test_aside_hands_on_what_came_of_the_work(signals: Signals) -> None:
+    assert aside(lambda: threading.current_thread() is threading.main_thread(), signals) is False
+    with pytest.raises(ZeroDivisionError):
+        aside(lambda: 1 / 0, signals)

@@ -54,7 +54,9 @@ def main(arguments: list[str]) -> int:
     except StepbridgeError as error:
         print(error, file=sys.stderr)
         return 2
-    return Run(Call(options["uri"], options["digest"], settings), Signals()).execute()
+    signals = Signals()
+    signals.install()
+    return Run(Call(options["uri"], options["digest"], settings), signals).execute()
 
 
 def _parse(arguments: list[str]) -> dict[str, str] | None:

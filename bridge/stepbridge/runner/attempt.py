@@ -10,10 +10,11 @@ import secrets
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 from stepbridge import documents, publishing
 from stepbridge.artifact import Artifact, Draft, Producer
@@ -40,6 +41,7 @@ from stepbridge.runner.workspace import Inputs, Outcome, Workspace, write
 from stepbridge.store import opening
 from stepbridge.store.base import Store
 
+T = TypeVar("T")
 _SHIP_PATIENCE = 20.0
 _PIPE_PATIENCE = 5.0
 
@@ -56,19 +58,10 @@ class Call:
     settings: StoreSettings | None = None
 
 
-def attempt_of(uri: str) -> tuple[str, str, Attempt]:
-    """The store's root, the request's key and the attempt that a request's URI names.
-
-    :raises RunProblem: SB401 for any other URI.
-    """
-    attempt = Attempt.of_uri(uri)
-    return uri.removesuffix("/" + attempt.request_key), attempt.request_key, attempt
-
-
 class Run:
     """One attempt; :meth:`execute` is its life.
 
-    :param signals: installed when the attempt begins.
+    :param signals: installed already.
     """
 
     def __init__(self, call: Call, signals: Signals) -> None:
@@ -89,10 +82,8 @@ class Run:
         """Run the attempt; the exit status. Nothing of it is left on this machine."""
         try:
             try:
-                self._signals.install()
                 self._succeed()
             except BaseException as error:  # noqa: BLE001 - whatever ends an attempt is reported as its error
-                self._signals.hold()
                 return self._fail(error)
             return 0
         finally:
@@ -112,24 +103,29 @@ class Run:
         revealed = self._reveal(request)
         environment = {**os.environ, **request.environment}
         with self._meter.phase("preflight"):
-            preflight.check_gpus(request.gpus, environment)
+            self._aside(lambda: preflight.check_gpus(request.gpus, environment))
         with self._meter.phase("fetch"):
-            write(self._work.index, aside(lambda: self._fetch(store, request)))
+            write(self._work.index, self._aside(lambda: self._fetch(store, request)))
         with self._meter.phase("run"):
             outcome = self._run(store, request, {**environment, **revealed})
         with self._meter.phase("publish"):
-            output, xcoms = aside(lambda: _publish(store, request.attempt, outcome))
-        aside(self._finish_log)
-        aside(lambda: self._put_usage(store, request.attempt))
-        self._signals.hold()
+            output, xcoms = self._aside(lambda: _publish(store, request.attempt, outcome))
+        self._aside(self._finish_log)
+        self._aside(lambda: self._put_usage(store, request.attempt))
+        self._signals.check()
         self._commit(store, request, output, xcoms)
 
+    def _aside(self, call: Callable[[], T]) -> T:
+        return aside(call, self._signals)
+
     def _open(self) -> tuple[Store, Request]:
-        root, key, self._attempt = attempt_of(self._call.uri)
+        self._attempt = Attempt.of_uri(self._call.uri)
+        key = self._attempt.request_key
+        root = self._call.uri.removesuffix("/" + key)
         settings = self._call.settings or StoreSettings(root)
         first = opening.open_store(dataclasses.replace(settings, root=root))
         self._store = first
-        data = aside(lambda: first.get(key))
+        data = self._aside(lambda: first.get(key))
         found = hashlib.sha256(data).hexdigest()
         if found != self._call.digest:
             raise RunProblem(
@@ -175,7 +171,7 @@ class Run:
             return {}
         with self._meter.phase("secrets"):
             there = given(request.secrets, os.environ)
-            fetched = aside(lambda: fetch(request.secrets, request.store))
+            fetched = self._aside(lambda: fetch(request.secrets, request.store))
             known = [_text(data) for data in (*there.values(), *fetched.values())]
             self._redactor = Redactor([*self._known, *known])
             for secret, data in fetched.items():
@@ -196,29 +192,28 @@ class Run:
         linux.adopt_orphans()
         self._meter.start(request.gpus)
         memory = MemoryWatch()
-        with self._signals.noted():
-            command = [sys.executable, "-P", "-m", "stepbridge.runner.child", str(self._work.root)]
-            try:
-                child = processes.start(
-                    command, _child_environment(environment), self._work.scratch, write_end
-                )
-            finally:
-                os.close(write_end)
-            self._pump.start()
-            self._shipper.start()
-            watch = processes.Watch(
-                child,
-                self._signals,
-                outcome=self._work.outcome,
-                timeout=request.limits.timeout,
-                grace=request.limits.grace,
-                sample=self._meter.sample,
-            )
-            ended = watch.run()
-            self._meter.stop()
-            processes.kill_descendants(os.getpid(), reap=True)
-            self._pump.finish(_PIPE_PATIENCE)
-            return self._outcome(ended, memory, request.limits.timeout)
+        command = [sys.executable, "-P", "-m", "stepbridge.runner.child", str(self._work.root)]
+        try:
+            child = processes.start(command, _child_environment(environment), self._work.scratch, write_end)
+        finally:
+            os.close(write_end)
+        self._pump.start()
+        self._shipper.start()
+        watch = processes.Watch(
+            child,
+            self._signals,
+            outcome=self._work.outcome,
+            timeout=request.limits.timeout,
+            grace=request.limits.grace,
+            sample=self._meter.sample,
+        )
+        ended = watch.run()
+        self._meter.stop()
+        processes.kill_descendants(os.getpid(), reap=True)
+        self._pump.finish(_PIPE_PATIENCE)
+        outcome = self._outcome(ended, memory, request.limits.timeout)
+        self._signals.check()
+        return outcome
 
     def _outcome(self, ended: Ended, memory: MemoryWatch, timeout: float | None) -> Outcome:
         place = str(self._work.outcome)
@@ -267,7 +262,7 @@ class Run:
     def _check_result(self, store: Store, key: str) -> None:
         """Another runner of this attempt was first: its result stands if it did the same work."""
         place = store.uri(key)
-        there = documents.load(Result, store.get(key), place=place)
+        there = documents.read(Result, store, key)
         if there.request_digest != self._call.digest:
             raise StoreProblem(
                 "SB303",

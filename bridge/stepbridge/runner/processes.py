@@ -7,8 +7,8 @@ import select
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -21,11 +21,14 @@ _SETTLE = 5.0
 
 
 class Signals:
-    """SIGTERM, SIGINT and SIGHUP to the runner: raised as SB405, or noted while someone watches."""
+    """SIGTERM, SIGINT and SIGHUP to the runner: noted when they come, raised as SB405 where it checks.
+
+    No handler raises: an error between any two steps of ``threading`` breaks its locks. And no wait relies on
+    being interrupted: a signal that comes right before a wait, or to another thread, interrupts none.
+    """
 
     def __init__(self) -> None:
         self.received = 0
-        self._raises = True
         self._read, self._write = os.pipe()
         os.set_blocking(self._read, False)
         os.set_blocking(self._write, False)
@@ -39,33 +42,26 @@ class Signals:
 
     def _handle(self, number: int, _: FrameType | None) -> None:
         self.received = self.received or number
-        if self._raises:
-            self._raises = False
-            raise self.problem()
 
-    def problem(self) -> RunProblem:
-        """The error for what was received."""
-        return RunProblem(
-            "SB405",
-            f"the runner was sent {signal.Signals(self.received or signal.SIGTERM).name}",
-            hint="see who ended the task: a person, a lost worker, a node that went away, a time limit",
-        )
+    def check(self) -> None:
+        """Go on only where no signal has come.
 
-    def hold(self) -> None:
-        """From here on only note signals: what follows is short and must not be cut."""
-        self._raises = False
-
-    @contextmanager
-    def noted(self) -> Iterator[None]:
-        """Note signals inside the block; one that came is raised after it."""
-        self._raises = False
-        yield
+        :raises RunProblem: SB405 with the name of the first one.
+        """
         if self.received:
-            raise self.problem()
-        self._raises = True
+            raise RunProblem(
+                "SB405",
+                f"the runner was sent {signal.Signals(self.received).name}",
+                hint="see who ended the task: a person, a lost worker, a node that went away, a time limit",
+            )
+
+    def wake(self) -> None:
+        """End the :meth:`wait` of the main thread; for other threads."""
+        with suppress(BlockingIOError):
+            os.write(self._write, b"\0")
 
     def wait(self, seconds: float) -> None:
-        """Sleep until any signal, SIGCHLD included, or *seconds* have passed."""
+        """Sleep until any signal, SIGCHLD included, or :meth:`wake`, at most *seconds*; main thread only."""
         ready, _, _ = select.select([self._read], [], [], max(0.0, seconds))
         if ready:
             try:
