@@ -186,6 +186,11 @@ def safe_key(path: str) -> str:
     return "/".join(parts)
 
 
+def safe_segment(name: str) -> str:
+    """*name* as one segment of a key: what :func:`safe_key` makes of it, without slashes."""
+    return safe_key(name).replace("/", "=2F")
+
+
 def payload_key(path: str) -> str:
     """The key of a payload file below its artifact's prefix; injective.
 

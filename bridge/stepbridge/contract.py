@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from stepbridge.artifact import Artifact, Draft, safe_key
+from stepbridge.artifact import Artifact, Draft, safe_segment
 from stepbridge.failures import Kind, RunProblem
 from stepbridge.secrets import Secret
 
@@ -94,9 +94,7 @@ class Attempt:
     @property
     def prefix(self) -> str:
         """Where the attempt's record lies in the store, with a closing slash."""
-        names = "/".join(
-            safe_key(name).replace("/", "=2F") for name in (self.dag_id, self.run_id, self.task_id)
-        )
+        names = "/".join(safe_segment(name) for name in (self.dag_id, self.run_id, self.task_id))
         return f"runs/{names}/{self.map_index}/{self.try_number}/"
 
     @property
@@ -233,7 +231,7 @@ class CacheTarget:
 
     @property
     def _folder(self) -> str:
-        return safe_key(self.step).replace("/", "=2F")
+        return safe_segment(self.step)
 
 
 @dataclass(frozen=True)

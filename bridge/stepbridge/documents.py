@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import enum
 import functools
 import json
 import types
 import typing
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from stepbridge.failures import StoreProblem
+
+if TYPE_CHECKING:
+    from stepbridge.store.base import Store
 
 T = TypeVar("T")
 Json = None | bool | int | float | str | list[Any] | dict[str, Any]
@@ -32,6 +36,15 @@ def load(cls: type[T], data: bytes, *, place: str) -> T:
         return found
     except (ValueError, UnicodeDecodeError) as error:
         raise StoreProblem("SB309", f"not a JSON document: {error}", place=place) from error
+
+
+def read(cls: type[T], store: Store, key: str) -> T:
+    """The document of type *cls* that lies in *store* under *key*.
+
+    :raises ObjectMissing: SB302 where there is none.
+    :raises StoreProblem: SB309 where it is none of that type; or what reading it raises.
+    """
+    return load(cls, store.get(key), place=store.uri(key))
 
 
 def to_json(value: object) -> Any:
@@ -67,6 +80,9 @@ def from_json(cls: Any, data: Any, *, place: str) -> Any:
         return {key: from_json(item_type, item, place=f"{place}.{key}") for key, item in members}
     if dataclasses.is_dataclass(cls):
         return _dataclass(cls, data, place)
+    if isinstance(cls, type) and issubclass(cls, enum.Enum):
+        known = [member.value for member in cls]
+        return cls(data) if data in known else _fail(f"{data!r} is not one of {known}", place)
     if cls is float and isinstance(data, int) and not isinstance(data, bool):
         return float(data)
     return _expect(cls, data, place)

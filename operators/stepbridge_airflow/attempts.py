@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from stepbridge import documents
 from stepbridge.contract import Attempt, InputsRecord, Request
 from stepbridge.failures import Kind, ObjectExists, ObjectMissing
-from stepbridge.store.base import Store
+from stepbridge.store.base import ObjectInfo, Store
 
 _CHANGING = frozenset({"try_number", "task_reschedule_count", "ti", "task_instance", "dag_run"})
 """Context keys whose values differ between tries of the same work."""
@@ -90,7 +90,9 @@ class Attempts:
             try:
                 self._store.put(attempt.prefix + "request.json", data, create=True, tags=self._tags)
             except ObjectExists:
-                attempt = replace(attempt, try_number=max(self._numbers(), default=0) + 1)
+                attempt = replace(
+                    attempt, try_number=max((number for number, _, _ in self.records()), default=0) + 1
+                )
                 continue
             self._store.put(attempt.prefix + "inputs.json", documents.dump(inputs), tags=self._tags)
             return request, data
@@ -103,8 +105,7 @@ class Attempts:
 
     def inputs(self, attempt: Attempt) -> InputsRecord:
         """The inputs' record of an attempt."""
-        key = attempt.prefix + "inputs.json"
-        return documents.load(InputsRecord, self._store.get(key), place=self._store.uri(key))
+        return documents.read(InputsRecord, self._store, attempt.prefix + "inputs.json")
 
     def write_pod(self, attempt: Attempt, record: PodRecord) -> None:
         """Keep *record* beside the attempt's request."""
@@ -115,21 +116,23 @@ class Attempts:
 
         :param name: only the pod of this name.
         """
-        for number in sorted(self._numbers("/pod.json"), reverse=True):
+        numbers = {number for number, name, _ in self.records() if name == "pod.json"}
+        for number in sorted(numbers, reverse=True):
             attempt = replace(self.first, try_number=number)
-            key = attempt.prefix + "pod.json"
             try:
-                record = documents.load(PodRecord, self._store.get(key), place=self._store.uri(key))
+                record = documents.read(PodRecord, self._store, attempt.prefix + "pod.json")
             except ObjectMissing:
                 continue
             if not name or record.name == name:
                 return attempt, record
         return None
 
-    def _numbers(self, ending: str = "") -> set[int]:
-        keys = (info.key for info in self._store.list(self.lead))
-        numbers = (key.removeprefix(self.lead).partition("/")[0] for key in keys if key.endswith(ending))
-        return {int(number) for number in numbers if number.isdigit()}
+    def records(self) -> Iterator[tuple[int, str, ObjectInfo]]:
+        """Number of the attempt, name below its prefix, and object of all that lies in the records."""
+        for info in self._store.list(self.lead):
+            number, _, name = info.key.removeprefix(self.lead).partition("/")
+            if number.isdigit():
+                yield int(number), name, info
 
 
 def work_of(request: Request) -> str:

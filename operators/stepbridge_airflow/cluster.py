@@ -31,6 +31,15 @@ class ClusterTrouble(Exception):
         self.status = status
         self.words = words
 
+    @classmethod
+    def of(cls, error: Exception) -> ClusterTrouble:
+        """What *error* of the client says: an answer of the API server, or that none came."""
+        from kubernetes.client.exceptions import ApiException
+
+        if isinstance(error, ApiException):
+            return cls(int(error.status or 0), words_of(error))
+        return cls(0, f"{type(error).__name__}: {error}")
+
 
 @dataclass(frozen=True)
 class Look:
@@ -214,10 +223,8 @@ def _asked(ask: Callable[[Any], T], operator: Any) -> T:
 
     try:
         return ask(operator.client)
-    except ApiException as error:
-        raise ClusterTrouble(int(error.status or 0), words_of(error)) from error
-    except (HTTPError, OSError) as error:
-        raise ClusterTrouble(0, f"{type(error).__name__}: {error}") from error
+    except (ApiException, HTTPError, OSError) as error:
+        raise ClusterTrouble.of(error) from error
 
 
 def forget_client(operator: Any) -> None:
@@ -236,10 +243,8 @@ def trouble_in(error: BaseException | None) -> ClusterTrouble | None:
         seen.add(id(error))
         if isinstance(error, ClusterTrouble):
             return error
-        if isinstance(error, ApiException):
-            return ClusterTrouble(int(error.status or 0), words_of(error))
-        if isinstance(error, HTTPError):
-            return ClusterTrouble(0, f"{type(error).__name__}: {error}")
+        if isinstance(error, ApiException | HTTPError):
+            return ClusterTrouble.of(error)
         error = error.__cause__ or error.__context__
     return None
 

@@ -36,6 +36,11 @@ class Settings:
     roots: tuple[Path, ...]
     python: str
     grace: float
+    compare_limit: float
+
+    def in_pods(self, backend: str | None) -> bool:
+        """Whether a step that asks for *backend*, or for none, runs in a pod."""
+        return (backend or self.backend) == "pod"
 
 
 def read(*, store: str | None = None) -> Settings:
@@ -51,7 +56,7 @@ def read(*, store: str | None = None) -> Settings:
         namespace=_text("namespace"),
         service_account=_text("service_account"),
         pod_python=_text("pod_python"),
-        run_limit=_number("run_limit") or float(OPTIONS["run_limit"]["default"]),
+        run_limit=run_limit(),
         repeat_delay=_number("repeat_delay"),
         api_patience=_number("api_patience"),
         look_interval=_number("look_interval"),
@@ -61,6 +66,7 @@ def read(*, store: str | None = None) -> Settings:
         roots=tuple(Path(part) for part in _text("roots").split(os.pathsep) if part),
         python=_text("python") or sys.executable,
         grace=_number("grace"),
+        compare_limit=compare_limit(),
     )
 
 
@@ -103,6 +109,21 @@ def _text(option: str) -> str:
 def gpu_models() -> tuple[str, ...]:
     """The only GPU models that a step may ask for; empty: any. Read when a DAG is."""
     return _names("gpu_models")
+
+
+def shadow_pool() -> str:
+    """The pool of shadows; empty for Airflow's default pool. Read when a DAG is."""
+    return _text("shadow_pool")
+
+
+def run_limit() -> float:
+    """Seconds after which a step's run ends where nothing else says so."""
+    return _number("run_limit") or float(OPTIONS["run_limit"]["default"])
+
+
+def compare_limit() -> float:
+    """Seconds after which a shadow's comparison is given up."""
+    return _number("compare_limit") or float(OPTIONS["compare_limit"]["default"])
 
 
 def _names(option: str) -> tuple[str, ...]:

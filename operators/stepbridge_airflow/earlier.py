@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from stepbridge import documents, publishing
-from stepbridge.artifact import safe_key
+from stepbridge.artifact import safe_segment
 from stepbridge.contract import Attempt, CacheTarget, Request, Result, Stored
 from stepbridge.failures import ObjectMissing, StoreProblem
 from stepbridge.leaves import stored
-from stepbridge.store.base import ObjectInfo, Store
+from stepbridge.store.base import Store
 from stepbridge_airflow.attempts import Attempts, work_of
 
 
@@ -29,7 +29,7 @@ class Resumption:
 
 def resumption_key(dag_id: str, run_id: str) -> str:
     """Where the run's :class:`Resumption` lies in the store."""
-    dag, run = (safe_key(name).replace("/", "=2F") for name in (dag_id, run_id))
+    dag, run = (safe_segment(name) for name in (dag_id, run_id))
     return f"resume/{dag}/{run}.json"
 
 
@@ -78,7 +78,7 @@ def left(store: Store, attempts: Attempts) -> Left | None:
         return None
     if not documents.load(Resumption, data, place=store.uri(key)).all or info.modified is None:
         return None
-    records = list(_records(store, attempts))
+    records = list(attempts.records())
     done = [one for number, name, one in records if name == "result.json"]
     if not done or any(one.modified is None or one.modified > info.modified for one in done):
         return None
@@ -87,17 +87,16 @@ def left(store: Store, attempts: Attempts) -> Left | None:
     if not ran:
         return None
     source = replace(first, try_number=max(ran))
-    result = source.prefix + "result.json"
     taken = {number for number, _ in names}
     free = first.try_number if first.try_number not in taken else max(taken) + 1
     return Left(
         attempts.request(source)[0],
-        documents.load(Result, store.get(result), place=store.uri(result)),
+        documents.read(Result, store, source.prefix + "result.json"),
         replace(first, try_number=free),
     )
 
 
-def lease(store: Store, attempts: Attempts, target: CacheTarget) -> str:
+def lease(attempts: Attempts, target: CacheTarget) -> str:
     """The nonce of the lease that the newest earlier attempt at *target* had; empty for none.
 
     Its pod may be at work still: this try goes on with it, and so with its lease, and does not wait for
@@ -107,7 +106,7 @@ def lease(store: Store, attempts: Attempts, target: CacheTarget) -> str:
     if first.try_number < 2:
         return ""
     try:
-        numbers = [number for number, name, _ in _records(store, attempts) if name == "request.json"]
+        numbers = [number for number, name, _ in attempts.records() if name == "request.json"]
         if not numbers:
             return ""
         request, _ = attempts.request(replace(first, try_number=max(numbers)))
@@ -115,14 +114,6 @@ def lease(store: Store, attempts: Attempts, target: CacheTarget) -> str:
         return ""
     same = request.cache is not None and request.cache.path == target.path
     return request.lease if same else ""
-
-
-def _records(store: Store, attempts: Attempts) -> Iterator[tuple[int, str, ObjectInfo]]:
-    """Number, name and object of all that lies in the attempts' records."""
-    for info in store.list(attempts.lead):
-        number, _, name = info.key.removeprefix(attempts.lead).partition("/")
-        if number.isdigit():
-            yield int(number), name, info
 
 
 def _changed(old: Request, new: Request) -> str:

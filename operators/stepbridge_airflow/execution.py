@@ -101,7 +101,8 @@ class Execution:
         with self._flying():
             with tempfile.TemporaryDirectory(prefix="stepbridge-inputs-") as folder:
                 encoder = inputs.Encoder(Path(folder), self._settings.store, self._settings.inline_limit)
-                plan = Planner(self._operator, self._context, self._settings, encoder).plan()
+                seen = self._operator.function_context(self._context)
+                plan = Planner(self._operator, seen, self._settings, encoder).plan()
                 target = None
                 if plan.key is not None:
                     target = CacheTarget(plan.step, plan.key.digest, plan.key.record)
@@ -141,7 +142,7 @@ class Execution:
         if self._step.cache == "refresh":
             return Miss("cache='refresh'", dead=True)
         if self._step.single_flight:
-            nonce = nonce or earlier.lease(self._store, self._attempts(), target)
+            nonce = nonce or earlier.lease(self._attempts(), target)
             self._flight = Flight(site, target, self._first.prefix, nonce)
         found = look_up(self._store, target, max_age=self._step.max_age)
         if isinstance(found, Miss):
@@ -158,8 +159,7 @@ class Execution:
             yield
         except compat.TaskDeferred:
             if self._flight is not None:
-                budgets = self._step.budgets.filled(gpus=self._step.resources.amounts().gpu.count)
-                self._flight.hand_over(pod_watch.whole(budgets) + TTL)
+                self._flight.hand_over(pod_watch.whole(self._step.filled_budgets) + TTL)
                 self._flight = None
             raise
         finally:
@@ -173,7 +173,7 @@ class Execution:
 
     @property
     def _in_pods(self) -> bool:
-        return (self._step.backend or self._settings.backend) == "pod"
+        return self._settings.in_pods(self._step.backend)
 
     def _attempts(self) -> Attempts:
         return Attempts(self._store, self._first, self._tags("runs"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from stepbridge.backends import base as backends
+from stepbridge.backends.base import outcome
 from stepbridge.backends.local import LocalBackend
 from stepbridge.contract import Attempt, ErrorDocument, Request, Result
 from stepbridge.failures import RunProblem
@@ -68,9 +68,7 @@ class LocalRun:
             )
         finally:
             self._backend = None
-        ended = backends.outcome(site.store, request.attempt)
-        if isinstance(ended, Result) and ended.request_digest != digest:
-            ended = None
+        ended = outcome(site.store, request.attempt, request_digest=digest)
         return ended or self._lost(request.attempt, status)
 
     def _lost(self, attempt: Attempt, status: int) -> ErrorDocument:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from stepbridge.failures import OperatorProblem
 from stepbridge.resources import Resources
@@ -14,6 +14,9 @@ from stepbridge_airflow.budgets import Budgets
 from stepbridge_airflow.config import gpu_models
 from stepbridge_airflow.escalation import Escalate
 from stepbridge_airflow.placement import Placement
+
+if TYPE_CHECKING:
+    from stepbridge_airflow.shadow_gate import Shadowed
 
 Cache = Literal["off", "auto", "refresh"]
 CodeSource = Literal["ship", "image"]
@@ -58,6 +61,13 @@ class StepOptions:
     placement: Placement = field(default_factory=Placement)
     on_oom: Escalate | None = None
     python: str = ""
+    shadowed: Shadowed | None = None
+    """Set by ``shadow()``: the step is the candidate beside an old task."""
+
+    @property
+    def filled_budgets(self) -> Budgets:
+        """The budgets with the default of each time that is not said."""
+        return self.budgets.filled(gpus=self.resources.amounts().gpu.count)
 
 
 def check(options: StepOptions, *, place: str) -> None:

@@ -273,8 +273,8 @@ class Planner:
     ) -> Key | None:
         if not self._cached:
             return None
-        pod = (self._step.backend or self._settings.backend) == "pod"
-        image = pod_parts.image_of(self._operator, self._settings) if pod else ""
+        in_pods = self._settings.in_pods(self._step.backend)
+        image = pod_parts.image_of(self._operator, self._settings) if in_pods else ""
         if found is None and not image.startswith("sha256:"):
             raise OperatorProblem(
                 "SB601",

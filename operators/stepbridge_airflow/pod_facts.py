@@ -10,12 +10,8 @@ from typing import Any, Literal
 NEVER_RAN = frozenset({"StartError", "ContainerCannotRun"})
 """Reasons of a container that is terminated though none of its instructions ran."""
 
-_BEFORE_THE_IMAGE = frozenset(
+IMAGE_TROUBLE = frozenset(
     {
-        "",
-        "ContainerCreating",
-        "PodInitializing",
-        "Pulling",
         "ErrImagePull",
         "ImagePullBackOff",
         "InvalidImageName",
@@ -25,6 +21,9 @@ _BEFORE_THE_IMAGE = frozenset(
         "SignatureValidationFailed",
     }
 )
+"""Reasons of a waiting container that does not get its image."""
+
+_BEFORE_THE_IMAGE = IMAGE_TROUBLE | {"", "ContainerCreating", "PodInitializing", "Pulling"}
 """Reasons of a waiting container whose image may not be on the node yet."""
 
 

@@ -43,7 +43,7 @@ class PodJudge:
         self._site = site
         self._cluster = cluster
         self._deadline = deadline
-        self.budgets = site.step.budgets.filled(gpus=site.step.resources.amounts().gpu.count)
+        self.budgets = site.step.filled_budgets
         self._blind_since: float | None = None
         self._refused = 0
         self._said = ""
@@ -126,12 +126,10 @@ class PodJudge:
 
         :raises StoreProblem: where it still does not; the next try then takes what is there.
         """
-        ended = self._site.patiently(
-            lambda: outcome(self._site.store, course.attempt), hopeless=lambda: self.killed
+        return self._site.patiently(
+            lambda: outcome(self._site.store, course.attempt, request_digest=course.digest),
+            hopeless=lambda: self.killed,
         )
-        if isinstance(ended, Result) and ended.request_digest != course.digest:
-            return None
-        return ended
 
     def _settled(self, course: Course, look: Look, ended: ErrorDocument | None) -> Look:
         """The pod after a moment, where its runner has reported its end, or the pod is being deleted."""

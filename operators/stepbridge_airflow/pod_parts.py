@@ -118,7 +118,7 @@ def deadline_of(operator: Any, settings: Settings) -> int:
     ``execution_timeout`` or the total budget. There is always one: a worker may be lost.
     """
     step: StepOptions = operator.step
-    budgets = step.budgets.filled(gpus=step.resources.amounts().gpu.count)
+    budgets = step.filled_budgets
     run = step.timeout or step.budgets.run
     seconds = run.total_seconds() if run else settings.run_limit
     for budget in (budgets.pull, budgets.start):

@@ -93,9 +93,8 @@ class PodRun:
                 return
             self._take_up(*found)
             ended = self._judge.outcome(self._course)
-            look = self._cluster.look(self._record.name, self._record.namespace, events=False)
-            ours = look.facts.annotations.get(pod_parts.DIGEST_NOTE) == self._record.request_digest
-            facts = look.facts if look.facts.there and ours else None
+            look = self._own(self._record)
+            facts = look.facts if look is not None else None
             end = self._end(replaced=facts is not None and not facts.finished)
             replace(end, strange=facts is None).leave(ended, facts, sure=True)
             self._attempts.write_pod(found[0], replace(self._record, taken=True))
@@ -157,13 +156,20 @@ class PodRun:
         return False
 
     def _seen(self, record: PodRecord) -> Look | None:
-        """The record's own pod, or None where there is none or another of the same name."""
+        """The record's own pod, or None; where the API server does not say, the try ends."""
         try:
-            look = self._cluster.look(record.name, record.namespace, events=False)
+            return self._own(record)
         except ClusterTrouble as trouble:
             nothing = PodFacts(name=record.name, namespace=record.namespace)
             ended = self._judge.ending(self._course, nothing, trouble=trouble)
             raise outcomes.exception_of(ended) from trouble
+
+    def _own(self, record: PodRecord) -> Look | None:
+        """The record's own pod, or None where there is none or another of the same name.
+
+        :raises ClusterTrouble: where the API server does not say.
+        """
+        look = self._cluster.look(record.name, record.namespace, events=False)
         ours = look.facts.annotations.get(pod_parts.DIGEST_NOTE) == record.request_digest
         return look if look.facts.there and ours else None
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from stepbridge_airflow.pod_facts import NEVER_RAN, Container, PodFacts
+from stepbridge_airflow.pod_facts import IMAGE_TROUBLE, NEVER_RAN, Container, PodFacts
 
 WORDS_LIMIT = 1200
 """Characters of the cluster's own text in a message."""
@@ -49,17 +49,6 @@ _NO_COMMAND = re.compile(
 )
 _NO_RUNNER = re.compile(
     r"No module named '?stepbridge(\.\w+)*'?(\W|$)|unknown option:? -P\b|exec format error", re.I
-)
-_IMAGE = frozenset(
-    {
-        "ErrImagePull",
-        "ImagePullBackOff",
-        "InvalidImageName",
-        "ErrImageNeverPull",
-        "ImageInspectError",
-        "RegistryUnavailable",
-        "SignatureValidationFailed",
-    }
 )
 _IMAGE_NEVER = frozenset({"InvalidImageName", "ErrImageNeverPull", "SignatureValidationFailed"})
 _REGISTRY_BUSY = re.compile(
@@ -207,7 +196,7 @@ class ImageTrouble:
 def image(facts: PodFacts) -> ImageTrouble | None:
     """The trouble with an image of the step's own or of an init container."""
     now = facts.current
-    if now.state != "waiting" or now.reason not in _IMAGE or facts.finished:
+    if now.state != "waiting" or now.reason not in IMAGE_TROUBLE or facts.finished:
         return None
     words = said(now.reason, now.message, _pull_event(facts, now))
     lasting: bool | None = None

@@ -5,15 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import stepbridge
 from stepbridge import documents
 from stepbridge.contract import Attempt, ErrorDocument, Result
 from stepbridge.failures import ObjectMissing
 from stepbridge.store.base import Store
-
-T = TypeVar("T")
 
 
 class Backend(Protocol):
@@ -40,21 +38,23 @@ class Backend(Protocol):
         ...
 
 
-def outcome(store: Store, attempt: Attempt) -> Result | ErrorDocument | None:
-    """How the attempt ended: its result if there is one, else its error, else None."""
+def outcome(
+    store: Store, attempt: Attempt, *, request_digest: str | None = None
+) -> Result | ErrorDocument | None:
+    """How the attempt ended: its result if there is one, else its error, else None.
+
+    :param request_digest: sha256 of the request that was run: the result of another one counts for nothing.
+    """
     try:
-        return _read(store, attempt, "result.json", Result)
+        result = documents.read(Result, store, attempt.prefix + "result.json")
     except ObjectMissing:
         pass
+    else:
+        return result if request_digest in {None, result.request_digest} else None
     try:
-        return _read(store, attempt, "error.json", ErrorDocument)
+        return documents.read(ErrorDocument, store, attempt.prefix + "error.json")
     except ObjectMissing:
         return None
-
-
-def _read(store: Store, attempt: Attempt, name: str, cls: type[T]) -> T:
-    key = attempt.prefix + name
-    return documents.load(cls, store.get(key), place=store.uri(key))
 
 
 def python_path(current: str) -> str:

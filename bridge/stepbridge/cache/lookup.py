@@ -59,7 +59,7 @@ def look_up(
 
 
 def _look_up(store: Store, target: CacheTarget, max_age: timedelta | None, now: datetime) -> Hit | Miss:
-    entry = documents.load(CacheEntry, store.get(target.path), place=store.uri(target.path))
+    entry = documents.read(CacheEntry, store, target.path)
     if entry.check != entry.digest():
         return Miss("the entry is not what was written: its check does not hold", dead=True)
     if (entry.key, entry.step) != (target.key, target.step):

@@ -9,7 +9,7 @@ from itertools import combinations
 from typing import Any, Literal, TypeVar
 
 from stepbridge import documents
-from stepbridge.artifact import safe_key
+from stepbridge.artifact import safe_segment
 from stepbridge.backends.base import outcome
 from stepbridge.cache.explain import attempt_at, describe, explain_between, key_of, moment
 from stepbridge.cache.lookup import NO_ENTRY, Hit, look_up
@@ -71,7 +71,7 @@ class _Wanted:
 
     @property
     def lead(self) -> str:
-        return "/".join(["runs", *map(_segment, (self.dag_id, self.run_id, self.task_id)), ""])
+        return "/".join(["runs", *map(safe_segment, (self.dag_id, self.run_id, self.task_id)), ""])
 
     def __str__(self) -> str:
         index = "" if self.map_index is None else f"/{self.map_index}"
@@ -160,10 +160,6 @@ def standing(store: Store, found: Recorded) -> str:
 # runs --------------------------------------------------------------------------------------------------
 
 
-def _segment(name: str) -> str:
-    return safe_key(name).replace("/", "=2F")
-
-
 def _readings(rest: str) -> Iterator[_Wanted]:
     """Every way to read *rest*: names may hold slashes, and a closing number may be part of a name."""
     parts = rest.split("/")
@@ -204,7 +200,7 @@ def _attempts(store: Store, wanted: _Wanted) -> _Found:
 
 def _newest_run(store: Store, wanted: _Wanted) -> _Wanted | None:
     """*wanted* with the run whose record of the task was written last, by the store's clock."""
-    lead, task = f"runs/{_segment(wanted.dag_id)}/", _segment(wanted.task_id)
+    lead, task = f"runs/{safe_segment(wanted.dag_id)}/", safe_segment(wanted.task_id)
     records = (info for info in store.list(lead) if info.key.removeprefix(lead).split("/")[1:2] == [task])
     newest = max(records, key=lambda info: (info.modified or 0.0, info.key), default=None)
     attempt = attempt_at("/".join(newest.key.split("/")[:6])) if newest is not None else None
@@ -317,7 +313,7 @@ def _by_key(store: Store, digits: str) -> Recorded:
 
 def _of_entry(store: Store, path: str) -> Recorded:
     try:
-        entry = documents.load(CacheEntry, store.get(path), place=store.uri(path))
+        entry = documents.read(CacheEntry, store, path)
     except ObjectMissing as error:
         raise CacheProblem(
             "SB602", "there is no such cache entry", place=store.uri(path), hint="see `stepbridge cache list`"
@@ -357,7 +353,7 @@ def _inputs(store: Store, prefix: str) -> InputsRecord | None:
 def _read(store: Store, path: str, cls: type[T]) -> T | None:
     """The document at *path*; None where there is none that this version reads."""
     try:
-        return documents.load(cls, store.get(path), place=store.uri(path))
+        return documents.read(cls, store, path)
     except StoreProblem as problem:
         if problem.code.id in {"SB302", "SB309"}:
             return None
@@ -373,7 +369,7 @@ def _no_run(store: Store, wanted: _Wanted, what: str) -> CacheProblem:
     newest = _newest_run(store, _Wanted(wanted.dag_id, "latest", wanted.task_id))
     if newest is not None:
         hint = f"the newest run of this task is {newest}"
-    elif any(True for _ in store.list(f"runs/{_segment(wanted.dag_id)}/")):
+    elif any(True for _ in store.list(f"runs/{safe_segment(wanted.dag_id)}/")):
         hint = f"`stepbridge runs {wanted.dag_id}` lists the DAG's attempts"
     else:
         hint = "`stepbridge runs` lists what this store has; --store names another"

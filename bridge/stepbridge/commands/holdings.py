@@ -79,7 +79,7 @@ def _list(arguments: argparse.Namespace) -> int:
 
     def read(info: ObjectInfo) -> None:
         try:
-            entry = documents.load(CacheEntry, store.get(info.key), place=store.uri(info.key))
+            entry = documents.read(CacheEntry, store, info.key)
         except StoreProblem as problem:
             unread.append(f"{info.key}: {problem.cause}")
             return
@@ -142,7 +142,7 @@ def _drop_latest(store: Store, dropped: list[str]) -> None:
     for folder in sorted({key.rpartition("/")[0] for key in dropped}):
         latest = f"{folder}/latest.json"
         try:
-            entry = documents.load(CacheEntry, store.get(latest), place=store.uri(latest))
+            entry = documents.read(CacheEntry, store, latest)
         except StoreProblem as problem:
             if problem.code.id in {"SB302", "SB309"}:
                 continue

@@ -74,7 +74,7 @@ def probe_conditional_writes(store: Store, *, rounds: int = ROUNDS, writers: int
 
 def _remembered(store: Store, now: datetime) -> Verdict | None:
     try:
-        found = documents.load(Verdict, store.get(VERDICT), place=store.uri(VERDICT))
+        found = documents.read(Verdict, store, VERDICT)
         at = datetime.fromisoformat(found.at)
     except (ObjectMissing, ValueError):
         return None
