@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import functools
 import hashlib
+import itertools
 import math
 import struct
-import uuid
-from collections.abc import Callable, Iterable, Mapping
+import sys
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import UTC, date, datetime, time, timedelta
-from decimal import Decimal
 from typing import Any
 
 from stepbridge.failures import TypeProblem
@@ -101,10 +102,14 @@ _SCALARS: tuple[tuple[type, Callable[[Any], bytes]], ...] = (
     (date, lambda v: _item(b"a", v.isoformat().encode())),
     (time, lambda v: _item(b"h", v.isoformat().encode())),
     (timedelta, lambda v: _item(b"l", b"%d" % (v // _MICROSECOND))),
-    (Decimal, lambda v: _item(b"c", b"NaN" if v.is_nan() else str(v).encode())),
-    (uuid.UUID, lambda v: _item(b"u", v.bytes)),
     (complex, lambda v: _sequence(b"z", (_float(v.real), _float(v.imag)))),
 )
+
+_OF_MODULES: tuple[tuple[str, str, Callable[[Any], bytes]], ...] = (
+    ("decimal", "Decimal", lambda v: _item(b"c", b"NaN" if v.is_nan() else str(v).encode())),
+    ("uuid", "UUID", lambda v: _item(b"u", v.bytes)),
+)
+"""Types of modules that take long to import: where nothing has imported one, no value is of its type."""
 
 _CONTAINERS: tuple[tuple[type, Callable[[Any, str], bytes]], ...] = (
     (list, lambda v, place: _list(v, b"v", place)),
@@ -115,34 +120,123 @@ _CONTAINERS: tuple[tuple[type, Callable[[Any, str], bytes]], ...] = (
 )
 
 
-_EXACT: dict[type, Callable[[Any], bytes]] = {
-    kind: scalar for kind, scalar in _SCALARS if kind in {bool, int, float, bytes}
-}
-
-
 class _NotPlain(Exception):
     """A value of another type than those of JSON and bytes, or of a type derived from them."""
 
 
-def _plain(value: Any) -> bytes:
-    """The same bytes as :func:`encode`, quickly, for the builtin types that nearly every value is made of."""
-    kind = type(value)
-    if kind is str:
-        payload: bytes = value.encode("utf-8", "surrogatepass")
-        return b"s" + _LENGTH.pack(len(payload)) + payload
-    scalar = _EXACT.get(kind)
-    if scalar is not None:
-        return scalar(value)
-    if kind is dict:
-        pairs = sorted([(_plain(key), _plain(item)) for key, item in value.items()])
-        payload = b"".join([part for pair in pairs for part in pair])
-        return b"m" + _LENGTH.pack(len(payload)) + payload
-    if kind is list or kind is tuple:
-        payload = b"".join([_plain(item) for item in value])
-        return (b"v" if kind is list else b"t") + _LENGTH.pack(len(payload)) + payload
-    if value is None:
-        return _item(b"0", b"")
-    raise _NotPlain
+_HEADS = {tag: tuple(tag + _LENGTH.pack(size) for size in range(256)) for tag in (b"s", b"d", b"y")}
+_TEXT_HEADS, _INT_HEADS, _BYTES_HEADS = _HEADS[b"s"], _HEADS[b"d"], _HEADS[b"y"]
+_FLOAT_HEAD = b"f" + _LENGTH.pack(8)
+_FLOAT_ITEM = struct.Struct(">9sd").pack
+_FLOAT_ITEM_OF = functools.partial(_FLOAT_ITEM, _FLOAT_HEAD)
+_NAN_ITEM = _FLOAT_HEAD + _NAN
+_NONE_ITEM = _item(b"0", b"")
+_BOOL_ITEMS = (_item(b"b", b"0"), _item(b"b", b"1"))
+_TEXT_HEAD_OF = _TEXT_HEADS.__getitem__
+_ONLY_TEXT, _ONLY_FLOATS = {str}, {float}
+_SMALL = 1 << 62
+_FEW = 32
+"""Up to so many keys of a mapping, the order of the keys is remembered for the next one of the same keys."""
+
+
+def _plain_text(value: str) -> bytes:
+    try:
+        payload = value.encode()
+    except UnicodeEncodeError:
+        payload = _text(value)
+    size = len(payload)
+    return (_TEXT_HEADS[size] if size < 256 else b"s" + _LENGTH.pack(size)) + payload
+
+
+def _plain_int(value: int) -> bytes:
+    if -_SMALL < value < _SMALL:
+        payload = b"%d" % value
+        return _INT_HEADS[len(payload)] + payload
+    return _item(b"d", int.__repr__(value).encode() if -_DECIMAL < value < _DECIMAL else b"x%x" % value)
+
+
+def _plain_float(value: float) -> bytes:
+    return _FLOAT_ITEM(_FLOAT_HEAD, value) if value == value else _NAN_ITEM
+
+
+def _plain_bytes(value: bytes) -> bytes:
+    size = len(value)
+    return (_BYTES_HEADS[size] if size < 256 else b"y" + _LENGTH.pack(size)) + value
+
+
+@functools.lru_cache(maxsize=256, typed=True)
+def _layout(*keys: Any) -> tuple[tuple[str, bytes], ...]:
+    """Each of the keys of a mapping, with its bytes, in the order of the bytes."""
+    if not all(type(key) is str for key in keys):
+        raise _NotPlain
+    return tuple(sorted([(key, _plain_text(key)) for key in keys], key=lambda pair: pair[1]))
+
+
+def _plain_dict(value: dict[Any, Any]) -> bytes:
+    if len(value) > _FEW:
+        pairs = sorted(zip(_items(value.keys()), _items(value.values()), strict=True))
+        payload = b"".join(itertools.chain.from_iterable(pairs))
+    else:
+        table = _PLAIN
+        parts: list[bytes] = []
+        for key, encoded in _layout(*value):
+            item = value[key]
+            parts.append(encoded)
+            parts.append(table[type(item)](item))
+        payload = b"".join(parts)
+    return b"m" + _LENGTH.pack(len(payload)) + payload
+
+
+def _items(values: Collection[Any]) -> list[bytes]:
+    """The bytes of each of *values*; those all of one type by loops that run outside of Python."""
+    kinds = set(map(type, values))
+    if kinds == _ONLY_TEXT:
+        try:
+            payloads = list(map(str.encode, values))
+            return list(map(bytes.__add__, map(_TEXT_HEAD_OF, map(len, payloads)), payloads))
+        except (UnicodeEncodeError, IndexError):
+            return list(map(_plain_text, values))
+    if kinds == _ONLY_FLOATS and not math.isnan(sum(values)):
+        return list(map(_FLOAT_ITEM_OF, values))
+    table = _PLAIN
+    found = []
+    for item in values:
+        found.append(table[type(item)](item))
+    return found
+
+
+def _plain_list(value: list[Any]) -> bytes:
+    payload = b"".join(_items(value))
+    return b"v" + _LENGTH.pack(len(payload)) + payload
+
+
+def _plain_tuple(value: tuple[Any, ...]) -> bytes:
+    table = _PLAIN
+    payload = b"".join([table[type(item)](item) for item in value])
+    return b"t" + _LENGTH.pack(len(payload)) + payload
+
+
+class _Plain(dict[type, Callable[[Any], bytes]]):
+    """How the builtin types are encoded that nearly every value is made of."""
+
+    def __missing__(self, kind: type) -> Callable[[Any], bytes]:
+        raise _NotPlain
+
+
+_PLAIN = _Plain(
+    {
+        str: _plain_text,
+        int: _plain_int,
+        float: _plain_float,
+        bytes: _plain_bytes,
+        bool: _BOOL_ITEMS.__getitem__,
+        type(None): lambda _: _NONE_ITEM,
+        dict: _plain_dict,
+        list: _plain_list,
+        tuple: _plain_tuple,
+    }
+)
+"""Gives the same bytes as :func:`_encode`, quickly."""
 
 
 def encode(value: object, *, place: str = "value") -> bytes:
@@ -156,7 +250,7 @@ def encode(value: object, *, place: str = "value") -> bytes:
     :raises TypeProblem: SB105 for any other type: ``repr`` and pickle are not stable.
     """
     try:
-        return _plain(value)
+        return _PLAIN[type(value)](value)
     except _NotPlain:
         return _encode(value, place)
 
@@ -166,6 +260,9 @@ def _encode(value: object, place: str) -> bytes:
         return _enum(value, place)
     for kind, scalar in _SCALARS:
         if isinstance(value, kind):
+            return scalar(value)
+    for module, name, scalar in _OF_MODULES:
+        if module in sys.modules and isinstance(value, getattr(sys.modules[module], name)):
             return scalar(value)
     for kind, container in _CONTAINERS:
         if isinstance(value, kind):

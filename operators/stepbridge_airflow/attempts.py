@@ -43,6 +43,7 @@ class PodRecord:
     :param log_offset: bytes of the log that the task log has.
     :param taken: its end was reported to Airflow: a later try does not look at it.
     :param first: when the first pod of the try was asked for.
+    :param image_id: which image the pod ran, as its status said; empty where that was not seen.
     """
 
     name: str
@@ -61,6 +62,7 @@ class PodRecord:
     log_offset: int = 0
     taken: bool = False
     earlier: tuple[EarlierEnd, ...] = ()
+    image_id: str = ""
 
 
 class Attempts:

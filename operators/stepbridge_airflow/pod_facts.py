@@ -55,6 +55,7 @@ class Container:
 
     :param exit_code: None until it has ended.
     :param sidecar: an init container that runs beside the others and is started again when it ends.
+    :param image_id: which image it runs, by digest as a rule; empty until the node has it.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Container:
     signal: int | None = None
     restarts: int = 0
     sidecar: bool = False
+    image_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -213,6 +215,7 @@ def _containers(status: Any, name: str, sidecars: set[str]) -> tuple[Container, 
 def _container(status: Any, sidecars: set[str]) -> Container:
     name, restarts = _text(status, "name"), _part(status, "restart_count") or 0
     state, sidecar = _part(status, "state"), name in sidecars
+    image = _text(status, "image_id")
     if (ended := _part(state, "terminated")) is not None:
         return Container(
             name,
@@ -223,13 +226,14 @@ def _container(status: Any, sidecars: set[str]) -> Container:
             _part(ended, "signal"),
             restarts,
             sidecar,
+            image,
         )
     if _part(state, "running") is not None:
-        return Container(name, "running", restarts=restarts, sidecar=sidecar)
+        return Container(name, "running", restarts=restarts, sidecar=sidecar, image_id=image)
     if (waits := _part(state, "waiting")) is not None:
         reason, message = _text(waits, "reason"), _text(waits, "message")
-        return Container(name, "waiting", reason, message, restarts=restarts, sidecar=sidecar)
-    return Container(name, restarts=restarts, sidecar=sidecar)
+        return Container(name, "waiting", reason, message, None, None, restarts, sidecar, image)
+    return Container(name, restarts=restarts, sidecar=sidecar, image_id=image)
 
 
 def _events(events: Sequence[Any], uid: str) -> tuple[Event, ...]:

@@ -452,7 +452,7 @@ class PodRun:
     # ends --------------------------------------------------------------------------------------------
 
     def _succeeded(self, result: Result) -> Done:
-        record = self._record
+        record = replace(self._record, image_id=self._image())
         self._leave(result)
         self._keep(replace(record, taken=True))
         return Done(
@@ -464,7 +464,22 @@ class PodRun:
             namespace=record.namespace,
             memory=record.memory,
             earlier=record.earlier,
+            image_id=record.image_id,
         )
+
+    def _image(self) -> str:
+        """Which image the step's container ran, where that was seen."""
+        name = str(self._operator.base_container_name)
+        pods = (self._judge.pod, self._operator.pod)
+        seen = (self._judge.last, *(PodFacts.of(pod, container=name) for pod in pods))
+        found = next((facts.base.image_id for facts in seen if facts.base.image_id), "")
+        if found or not self._record.name:
+            return found
+        try:
+            look = self._own(self._record)
+        except ClusterTrouble:
+            return ""
+        return look.facts.base.image_id if look is not None else ""
 
     def _failed(self, ended: ErrorDocument, *, sure: bool = False) -> ErrorDocument:
         """The end as it is reported: in the store too, with the log's last lines."""

@@ -95,6 +95,7 @@ class Done:
     :param pod: name of its pod; empty for the local backend.
     :param earlier: how earlier runs of the same try ended.
     :param memory: the memory limit that it needed; empty: as declared.
+    :param image_id: which image its pod ran, as the pod's status said.
     """
 
     request: Request
@@ -105,3 +106,4 @@ class Done:
     namespace: str = ""
     memory: str = ""
     earlier: tuple[EarlierEnd, ...] = ()
+    image_id: str = ""

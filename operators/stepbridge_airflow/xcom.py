@@ -104,6 +104,8 @@ def _ran(done: Done | None) -> dict[str, Any]:
     if done is None or not (done.pod or done.earlier):
         return {}
     said: dict[str, Any] = {"pod": done.pod, "namespace": done.namespace}
+    if done.image_id:
+        said["image_id"] = done.image_id
     if done.earlier:
         said["earlier"] = [
             {"kind": one.kind, "code": one.code, "message": one.message, "pod": one.pod}

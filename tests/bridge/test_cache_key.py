@@ -11,9 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stepbridge.artifact import Artifact, Draft
-from stepbridge.cache.key import Key, build_key
+from stepbridge.cache.key import Key, build_key, readable
 from stepbridge.contract import Fields, Inline, Items, Outside, Stored, Value
 
+LONG = st.builds(
+    lambda part, n: part * n, st.sampled_from(["a", "'", '"', "\n", "é", "'\""]), st.integers(150, 260)
+)
 GOLDEN = Path(__file__).with_name("golden_keys.json")
 
 
@@ -118,3 +121,16 @@ def test_order_of_inputs_does_not_count(names: list[str]) -> None:
 def test_readable_values_are_cut(text: str) -> None:
     shown = key(inputs={"a": Inline("json", text)}).record["fields"]["input:a"]["value"]
     assert len(shown) <= 200
+
+
+JSON = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8), LONG),
+    lambda inner: st.one_of(st.lists(inner, max_size=8), st.dictionaries(st.text(max_size=8), inner)),
+    max_leaves=40,
+)
+
+
+@given(JSON)
+def test_what_people_see_of_a_value_is_the_beginning_of_it(value: object) -> None:
+    shown, full = readable(Inline("json", value)), repr(value)
+    assert shown == (full if len(full) <= 200 else full[:199] + "…")

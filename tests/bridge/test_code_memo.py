@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from code_project import Project, project
 
-from stepbridge.code import source
+from stepbridge.code import kept, source
 from stepbridge.code.slicing import Slice
 
 COUNT = 30
@@ -33,8 +33,11 @@ def here(tmp_path: Path) -> Iterator[Project]:
 
 
 def anew(here: Project) -> Slice:
-    """The slice as a new process makes it."""
+    """The slice as a new process makes it, from the records of files."""
     source._source.cache_clear()
+    kept.forget()
+    for record in Path(os.environ["STEPBRIDGE_CODE_MEMO"]).glob("*/*.slice"):
+        record.unlink()
     return here.slice("train")
 
 

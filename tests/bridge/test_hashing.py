@@ -8,17 +8,19 @@ import enum
 import json
 import math
 import os
+import struct
 import subprocess
 import sys
 import uuid
 from collections import OrderedDict
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stepbridge import hashing
@@ -136,6 +138,82 @@ TREES = st.recursive(
 )
 
 
+def spelled(value: object) -> bytes:
+    """The encoding of :data:`TREES`, item by item, as docs/cache-key.md says it."""
+
+    def item(tag: bytes, payload: bytes) -> bytes:
+        return tag + len(payload).to_bytes(8, "big") + payload
+
+    match value:
+        case bool():
+            return item(b"b", b"1" if value else b"0")
+        case int():
+            return item(b"d", str(value).encode() if abs(value) < 10**4000 else b"x%x" % value)
+        case float():
+            return item(b"f", struct.pack(">d", math.nan if math.isnan(value) else value))
+        case str():
+            return item(b"s", value.encode("utf-8", "surrogatepass"))
+        case bytes():
+            return item(b"y", value)
+        case None:
+            return item(b"0", b"")
+        case list() | tuple():
+            return item(b"v" if isinstance(value, list) else b"t", b"".join(map(spelled, value)))
+        case dict():
+            pairs = sorted((spelled(key), spelled(inner)) for key, inner in value.items())
+            return item(b"m", b"".join(key + inner for key, inner in pairs))
+    return hashing.encode(value)
+
+
+PLAIN = st.recursive(
+    st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(),
+        st.sampled_from([2**62, -(2**62), 10**4000, -(10**4000) + 1, -0.0, math.inf]),
+        st.floats(),
+        st.text(st.characters(), max_size=5),
+        st.sampled_from(["\udc80", "é" * 127, "é" * 128, "x" * 255, "x" * 256]),
+        st.binary(max_size=3),
+        st.dates(),
+    ),
+    lambda inner: st.one_of(
+        st.lists(st.floats(), max_size=5),
+        st.lists(st.text(st.characters(), max_size=3), max_size=5),
+        st.lists(inner, max_size=4),
+        st.lists(inner, max_size=4).map(tuple),
+        st.dictionaries(st.one_of(st.text(max_size=3), st.integers(), st.booleans()), inner, max_size=4),
+        st.dictionaries(st.one_of(st.floats(), st.text(max_size=3)), inner, min_size=33, max_size=36),
+    ),
+    max_leaves=20,
+)
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(PLAIN)
+def test_every_way_of_encoding_gives_the_same_bytes(value: object) -> None:
+    assert hashing.encode(value) == spelled(value)
+
+
+def test_equal_keys_of_other_types_are_not_mistaken_for_each_other() -> None:
+    pairs = [({1: "a"}, {True: "a"}), ({"a": 1}, {Word("a"): 1}), ({1: "a"}, {1.0: "a"})]
+    for left, right in (*pairs, *[pair[::-1] for pair in pairs]):
+        assert hashing.encode(left) == spelled(left)
+        assert hashing.encode(right) == spelled(right)
+
+
+class Word(str):
+    """A text of a type of its own: encoded as text."""
+
+
+@pytest.mark.parametrize("nested", [lambda v: [v], lambda v: (v,), lambda v: {"a": v}])
+def test_values_nest_deeply(nested: Callable[[object], object]) -> None:
+    value: object = 1
+    for _ in range(250):
+        value = nested(value)
+    assert len(hashing.encode(value)) > 250 * 9
+
+
 def typed(value: object) -> object:
     """A form in which Python's own equality is the one the encoding must have."""
     match value:
@@ -170,8 +248,6 @@ def test_mapping_order_does_not_count(mapping: dict[str, int]) -> None:
 
 
 def test_one_nan() -> None:
-    import struct
-
     other = struct.unpack(">d", b"\x7f\xf8\x00\x00\x00\x00\x00\x01")[0]
     assert hashing.digest(other) == hashing.digest(math.nan)
 

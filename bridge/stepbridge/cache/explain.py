@@ -324,7 +324,7 @@ def moment(text: str) -> str:
 
 
 def _entry(store: Store, key: str) -> CacheEntry:
-    return documents.load(CacheEntry, store.get(key), place=store.uri(key))
+    return documents.read(CacheEntry, store, key)
 
 
 # reading records ---------------------------------------------------------------------------------------

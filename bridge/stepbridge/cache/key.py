@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from stepbridge.contract import Fields, Inline, Items, Outside, Stored, Value
 
 SCHEMA = "stepbridge.key/1"
 _SHOWN = 200
+_DEEP = 20
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def readable(value: Value) -> str:
     """*value* for people, cut to 200 characters."""
     match value:
         case Inline():
-            text = repr(value.data)
+            text = _start(value.data)
         case Stored():
             text = f"artifact {value.artifact.digest[:12]}"
         case Draft():
@@ -60,6 +61,29 @@ def readable(value: Value) -> str:
         case Fields():
             text = "{" + ", ".join(f"{name}: {readable(item)}" for name, item in value.fields.items()) + "}"
     return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
+
+
+def _start(data: object, depth: int = 0) -> str:
+    """``repr(data)``, or where that is long at least as much of it as is shown and one character more."""
+    if isinstance(data, str) and len(data) > _SHOWN and "'" not in data:
+        return repr(data[: _SHOWN + 1])
+    if type(data) is dict and depth < _DEEP:
+        pairs = (f"{_start(key, depth + 1)}: {_start(item, depth + 1)}" for key, item in data.items())
+        return "{" + _joined(pairs) + "}"
+    if type(data) is list and depth < _DEEP:
+        return "[" + _joined(_start(item, depth + 1) for item in data) + "]"
+    return repr(data)
+
+
+def _joined(texts: Iterable[str]) -> str:
+    """*texts* with commas between them, as many as are shown."""
+    found, size = [], 0
+    for text in texts:
+        found.append(text)
+        size += len(text) + 2
+        if size > _SHOWN + 2:
+            break
+    return ", ".join(found)
 
 
 def build_key(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -131,6 +132,18 @@ def find(store: Store, what: str) -> Recorded:
     if len(found) > 1:
         raise _several([f"{store.root}/{one.wanted.lead}" for one in found], what)
     return _of_attempt(store, *_chosen(found[0], what))
+
+
+def image(store: Store, found: Recorded) -> str:
+    """Which image the pod ran that made the result; empty where it was no pod, or is not recorded."""
+    entry = found.entry
+    place = found.source or (found.place if entry is None or found.state != "entry" else entry.source)
+    try:
+        record = json.loads(store.get(f"{place.rstrip('/')}/pod.json"))
+    except (StoreProblem, ValueError):
+        return ""
+    seen = record.get("image_id") if isinstance(record, dict) else None
+    return seen if isinstance(seen, str) else ""
 
 
 def reason(store: Store, found: Recorded) -> str:

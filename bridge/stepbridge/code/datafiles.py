@@ -45,6 +45,51 @@ class Spot:
 
 Found = Spot | str | None
 
+Asked = tuple[str, ...]
+Answer = bool | tuple[str, ...]
+
+
+class Disk:
+    """What a search asks of the disk, with the answers, so that it can be asked again later."""
+
+    def __init__(self) -> None:
+        self.seen: dict[Asked, Answer] = {}
+
+    def is_file(self, path: Path) -> bool:
+        """True for a file."""
+        return self.ask(("file", str(path))) is True
+
+    def ships(self, path: Path) -> bool:
+        """True for a file that is small enough to ship without being declared."""
+        return self.ask(("ships", str(path))) is True
+
+    def matches(self, directory: Path, pattern: str, way: str) -> list[Path]:
+        """The files that ``glob`` or ``rglob`` (the *way*) finds."""
+        found = self.ask((way, str(directory), pattern))
+        return [Path(item) for item in found] if isinstance(found, tuple) else []
+
+    def ask(self, asked: Asked) -> Answer:
+        """The answer to a question of these, looked up now."""
+        path = Path(asked[1])
+        answer: Answer
+        match asked[0]:
+            case "file":
+                answer = path.is_file()
+            case "ships":
+                answer = path.is_file() and path.stat().st_size <= LARGEST
+            case way:
+                answer = _matches(path, asked[2], way)
+        self.seen[asked] = answer
+        return answer
+
+
+def _matches(directory: Path, pattern: str, way: str) -> tuple[str, ...]:
+    try:
+        hits = sorted(directory.rglob(pattern) if way == "rglob" else directory.glob(pattern))
+    except (ValueError, NotImplementedError, OSError):
+        return ()
+    return tuple(str(hit) for hit in hits if hit.is_file() and "__pycache__" not in hit.parts)
+
 
 @dataclass(frozen=True)
 class File:
@@ -71,6 +116,7 @@ class DataFiles:
     :param spots: the data files.
     :param unclear: places where the name of a file is computed, the file is missing, or is not shipped.
     :param packages: packages that code names to find files in, with the place.
+    :param disk: what was asked of the disk.
     """
 
     find: Callable[[str], Module | None]
@@ -79,6 +125,7 @@ class DataFiles:
     spots: dict[Path, Spot] = field(default_factory=dict)
     unclear: list[str] = field(default_factory=list)
     packages: dict[str, str] = field(default_factory=dict)
+    disk: Disk = field(default_factory=Disk)
     _constants: dict[str, _Constants] = field(default_factory=dict)
     _holding: dict[str, bool] = field(default_factory=dict)
 
@@ -199,7 +246,7 @@ class _Visitor:
         """True for a directory that gets a name: what counts is how the name is used."""
         found = self.value(value, frame)
         known = frame.get(name) or self.constants.frame.get(name)
-        return isinstance(found, Spot) and known is value and not found.path.is_file()
+        return isinstance(found, Spot) and known is value and not self.files.disk.is_file(found.path)
 
     def _call(self, node: ast.Call, frame: Frame) -> bool:
         """Calls that list a directory, or write; True where nothing is left to visit."""
@@ -223,11 +270,7 @@ class _Visitor:
         return False
 
     def _glob(self, node: ast.AST, place: Spot, pattern: str, way: str) -> None:
-        try:
-            hits = sorted(place.path.rglob(pattern) if way == "rglob" else place.path.glob(pattern))
-        except (ValueError, NotImplementedError, OSError):
-            hits = []
-        hits = [hit for hit in hits if hit.is_file() and "__pycache__" not in hit.parts]
+        hits = self.files.disk.matches(place.path, pattern, way)
         if not hits or not place.path.is_relative_to(place.base):
             self._unclear(node)
         for hit in hits:
@@ -238,8 +281,7 @@ class _Visitor:
         if (
             path.suffix in (".py", ".pyc")
             or not path.is_relative_to(place.base)
-            or not path.is_file()
-            or path.stat().st_size > LARGEST
+            or not self.files.disk.ships(path)
         ):
             self._unclear(node)
         else:

@@ -43,9 +43,18 @@ def links_of(source: Source, module: str, package: bool) -> tuple[Link, ...]:
             at_once,
             renames_import_module(alias),
         )
-        for statement, at_once in _imports_of(source.tree.body, at_once=True)
+        for statement, at_once in _imports(source)
         for alias in statement.names
     )
+
+
+def _imports(source: Source) -> Iterator[tuple[Import, bool]]:
+    """The import statements; those inside others are looked for only where the word stands there at all."""
+    outer = [node for node in source.tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    lines = source.data.split(b"\n", 2)[:2]
+    if source.data.count(b"import") == len(outer) and not any(b"coding" in line for line in lines):
+        return ((node, True) for node in outer)
+    return _imports_of(source.tree.body, at_once=True)
 
 
 _LEAVES = frozenset(

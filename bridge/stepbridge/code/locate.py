@@ -108,6 +108,22 @@ def live_module(path: Path) -> Mapping[str, Any]:
     return {}
 
 
+def globals_of(module: str) -> Mapping[str, Any]:
+    """The globals of the loaded module *module*; none where it is not loaded."""
+    live = sys.modules.get(module)
+    return vars(live) if live is not None else {}
+
+
+def live_globals(function: object, path: Path) -> Mapping[str, Any]:
+    """The live globals of a file: those of the callable *function* where it comes from there."""
+    for layer in layers(function):
+        found: dict[str, Any] = getattr(layer, "__globals__", {})
+        file = found.get("__file__")
+        if isinstance(file, str) and same_file(Path(file), path):
+            return found
+    return live_module(path)
+
+
 def global_name(value: object, names: Mapping[str, Any]) -> str | None:
     """The name under which *value* is a global, its own name preferred."""
     own = getattr(value, "__name__", "")

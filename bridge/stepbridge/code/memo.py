@@ -28,18 +28,6 @@ WORTH = 20
 OFF = "STEPBRIDGE_CODE_MEMO"
 """An environment variable: a directory for the records, or ``off``."""
 
-_OWN = (
-    "links.py",
-    "memo.py",
-    "normal.py",
-    "parts.py",
-    "nodes.py",
-    "dynamic_names.py",
-    "signs.py",
-    "source.py",
-    "bound.py",
-)
-
 Records = dict[str, Any]
 
 
@@ -96,22 +84,14 @@ class Memo:
         """Write the records that were used, where enough of them are new; errors keep the old ones."""
         if self.path is None or self._fresh < WORTH:
             return
-        text = json.dumps(self._used, separators=(",", ":")).encode()
-        try:
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(dir=self.path.parent, prefix=".new")
-            with os.fdopen(handle, "wb") as file:
-                file.write(hashlib.sha256(text).hexdigest().encode() + b"\n" + text)
-            Path(name).replace(self.path)
-        except OSError:
-            return
-        self._fresh = 0
+        if write_record(self.path, self._used):
+            self._fresh = 0
 
     def _record(self, key: str) -> Any:
         if not key:
             return None
         if self._known is None:
-            self._known = _read(self.path)
+            self._known = (read_record(self.path) if self.path else None) or {}
         found = self._known.get(key)
         if found is not None:
             self._used[key] = found
@@ -125,41 +105,58 @@ class Memo:
 
 def memo_of(project: Path | None) -> Memo:
     """The records of the project that the file *project* belongs to."""
-    place = os.environ.get(OFF, "")
-    if project is None or place == "off":
+    directory = records_folder()
+    if project is None or directory is None:
         return Memo()
+    name = hashlib.sha256(os.fsencode(project)).hexdigest()[:32]
+    return Memo(directory / f"{name}.json")
+
+
+def records_folder() -> Path | None:
+    """Where this version of the package keeps records; None where it keeps none."""
+    place = os.environ.get(OFF, "")
+    if place == "off":
+        return None
     try:
         caches = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
     except RuntimeError:
-        return Memo()
+        return None
     directory = Path(place) if place else caches / "stepbridge" / "code"
-    if not directory.is_absolute():
-        return Memo()
-    name = hashlib.sha256(os.fsencode(project)).hexdigest()[:32]
-    return Memo(Path(directory, _version(), f"{name}.json"))
+    return directory / _version() if directory.is_absolute() else None
 
 
 @cache
 def _version() -> str:
     here = Path(__file__).parent
     own = hashlib.sha256(repr(sys.version_info[:2]).encode())
-    for name in _OWN:
-        own.update((here / name).read_bytes())
+    for path in [here.parent / "hashing.py", *sorted(here.glob("*.py"))]:
+        own.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     return own.hexdigest()[:32]
 
 
-def _read(path: Path | None) -> Records:
-    """The records in a file; none where it is missing, another's, cut or changed."""
-    if path is None:
-        return {}
+def write_record(path: Path, record: object) -> bool:
+    """Write a JSON value and its digest in one go; False where that is not possible."""
+    text = json.dumps(record, separators=(",", ":")).encode()
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".new")
+        with os.fdopen(handle, "wb") as file:
+            file.write(hashlib.sha256(text).hexdigest().encode() + b"\n" + text)
+        Path(name).replace(path)
+    except OSError:
+        return False
+    return True
+
+
+def read_record(path: Path) -> Any:
+    """The value in a file; None where it is missing, another's, cut or changed."""
     try:
         with path.open("rb") as file:
             if os.fstat(file.fileno()).st_uid != os.getuid():
-                return {}
+                return None
             head, _, text = file.read().partition(b"\n")
     except OSError:
-        return {}
+        return None
     if head.decode("ascii", "replace") != hashlib.sha256(text).hexdigest():
-        return {}
-    found: Records = json.loads(text)
-    return found
+        return None
+    return json.loads(text)

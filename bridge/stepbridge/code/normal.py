@@ -8,8 +8,8 @@ meaning, with every leaf escaped to ASCII. Distinct trees have distinct forms.
 from __future__ import annotations
 
 import ast
-from collections.abc import Collection, Iterable
-from functools import cache
+from collections.abc import Callable, Collection, Iterable, Iterator
+from typing import Any
 
 from stepbridge import hashing
 from stepbridge.code.source import Source, no_collection
@@ -19,114 +19,197 @@ _OPTIONAL = frozenset({"type_params", "default_value"})
 _DOCUMENTED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Module)
 
 
-@cache
-def _fields(cls: type[ast.AST]) -> tuple[str, tuple[tuple[str, bool], ...]]:
-    """What opens the form of a node of *cls*, and its fields with whether they may be missing."""
-    fields = tuple((field, field in _OPTIONAL) for field in cls._fields if field not in _SILENT)
-    return f"{cls.__name__}(", fields
+class _Shapes(dict[type[ast.AST], tuple[str, tuple[tuple[str, bool], ...]]]):
+    """For each class of nodes what opens its form, and its fields with whether they may be missing."""
+
+    def __missing__(self, cls: type[ast.AST]) -> tuple[str, tuple[tuple[str, bool], ...]]:
+        fields = tuple((field, field in _OPTIONAL) for field in cls._fields if field not in _SILENT)
+        found = self[cls] = f"{cls.__name__}(", fields
+        return found
+
+
+_SHAPES = _Shapes()
 
 
 class _Writer:
-    """Writes normal forms; *dropped* holds nodes that are left out, by identity."""
+    """Writes normal forms; *dropped* holds nodes that are left out, by identity.
+
+    The frequent classes are written by hand, as :meth:`general` would write them.
+    """
 
     def __init__(self, dropped: Collection[int], docstrings: bool) -> None:
-        self.out: list[str] = []
         self.dropped = dropped
         self.docstrings = docstrings
 
-    def node(self, node: ast.AST) -> None:
-        """Write one node; the frequent classes by hand, as :meth:`general` would."""
-        cls = node.__class__
-        out = self.out
-        if cls is ast.Name:
-            out.append(f"Name({node.id!a})")  # type: ignore[attr-defined]
-        elif cls is ast.Constant:
-            out.append(_constant(node.value))  # type: ignore[attr-defined]
-        elif cls is ast.Attribute:
-            value = node.value  # type: ignore[attr-defined]
-            if value.__class__ is ast.Name:
-                out.append(f"Attribute(Name({value.id!a}),{node.attr!a},)")  # type: ignore[attr-defined]
-            else:
-                out.append("Attribute(")
-                self.node(value)
-                out.append(f",{node.attr!a},)")  # type: ignore[attr-defined]
-        elif cls is ast.Call:
-            self.call(node)  # type: ignore[arg-type]
-        elif cls is ast.JoinedStr:
-            self.joined(node)  # type: ignore[arg-type]
-        else:
-            self.general(node, cls)
-
-    def call(self, node: ast.Call) -> None:
-        out = self.out
-        out.append("Call(")
-        self.node(node.func)
-        out.append(",[")
-        for item in node.args:
-            self.node(item)
-            out.append(",")
-        out.append("][")
-        for word in node.keywords:
-            out.append(f"keyword({word.arg!a}," if word.arg is not None else "keyword(-,")
-            self.node(word.value)
-            out.append(",),")
-        out.append("])")
-
-    def general(self, node: ast.AST, cls: type[ast.AST]) -> None:
-        out = self.out
-        head, fields = _fields(cls)  # type: ignore[arg-type]
-        out.append(head)
+    def general(self, node: ast.AST) -> str:
+        head, fields = _SHAPES[node.__class__]
+        ways = _WAYS
         members = node.__dict__
+        found = [head]
         for field, optional in fields:
-            value = members.get(field)
+            value: Any = members.get(field)
             kind = value.__class__
             if kind is list:
-                if value:
-                    self.items(node, field, value)
+                if field == "body" and not self.docstrings and isinstance(node, _DOCUMENTED):
+                    found.append(f"[{self.items(value[1:] if value and _is_docstring(value[0]) else value)}]")
+                elif value:
+                    found.append(f"[{self.items(value)}]")
                 elif not optional:
-                    out.append("[]")
+                    found.append("[]")
             elif value is None:
                 if not optional:
-                    out.append("-,")
+                    found.append("-,")
             elif kind is str:
-                out.append(f"{value!a},")
-            elif isinstance(value, ast.AST):
-                self.node(value)
-                out.append(",")
+                found.append(f"{value!a},")
             else:
-                out.append(f"{_constant(value)},")
-        out.append(")")
+                found.append(f"{ways[kind](self, value)},")
+        found.append(")")
+        return "".join(found)
 
-    def items(self, node: ast.AST, field: str, value: list[object]) -> None:
-        if field == "body" and not self.docstrings and isinstance(node, _DOCUMENTED):
-            value = value[1:] if value and _is_docstring(value[0]) else value
-        out = self.out
-        out.append("[")
-        dropped = self.dropped
-        for item in value:
-            if not isinstance(item, ast.AST):
-                out.append(f"{_constant(item)},")
-            elif not dropped or id(item) not in dropped:
-                self.node(item)
-                out.append(",")
-        out.append("]")
+    def items(self, values: list[Any]) -> str:
+        if self.dropped:
+            values = [item for item in values if id(item) not in self.dropped]
+        if not values:
+            return ""
+        ways = _WAYS
+        first = values[0]
+        text = f"{ways[first.__class__](self, first)},"
+        if len(values) == 1:
+            return text
+        return text + "".join([f"{ways[item.__class__](self, item)}," for item in values[1:]])
 
-    def joined(self, node: ast.JoinedStr) -> None:
+    def leaf(self, value: object) -> str:
+        """What stands where nodes stand as well: the names of ``global``, a keyword without a default."""
+        return _constant(value)
+
+    def optional(self, node: ast.AST | None) -> str:
+        return "-" if node is None else _WAYS[node.__class__](self, node)
+
+    def name(self, node: ast.Name) -> str:
+        return f"Name({node.id!a})"
+
+    def constant(self, node: ast.Constant) -> str:
+        return _constant(node.value)
+
+    def attribute(self, node: ast.Attribute) -> str:
+        value = node.value
+        return f"Attribute({_WAYS[value.__class__](self, value)},{node.attr!a},)"
+
+    def subscript(self, node: ast.Subscript) -> str:
+        value, index = node.value, node.slice
+        return f"Subscript({_WAYS[value.__class__](self, value)},{_WAYS[index.__class__](self, index)},)"
+
+    def operation(self, node: ast.BinOp) -> str:
+        left, right = node.left, node.right
+        return (
+            f"BinOp({_WAYS[left.__class__](self, left)},{node.op.__class__.__name__}(),"
+            f"{_WAYS[right.__class__](self, right)},)"
+        )
+
+    def comparison(self, node: ast.Compare) -> str:
+        left = node.left
+        signs = "".join([f"{item.__class__.__name__}()," for item in node.ops])
+        return f"Compare({_WAYS[left.__class__](self, left)},[{signs}][{self.items(node.comparators)}])"
+
+    def call(self, node: ast.Call) -> str:
+        called = node.func
+        items = self.items
+        words = items(node.keywords) if node.keywords else ""
+        return f"Call({_WAYS[called.__class__](self, called)},[{items(node.args)}][{words}])"
+
+    def keyword(self, node: ast.keyword) -> str:
+        value, name = node.value, "-" if node.arg is None else ascii(node.arg)
+        return f"keyword({name},{_WAYS[value.__class__](self, value)},)"
+
+    def sequence(self, node: ast.List | ast.Tuple) -> str:
+        return f"{node.__class__.__name__}([{self.items(node.elts)}])"
+
+    def assignment(self, node: ast.Assign) -> str:
+        value = node.value
+        return f"Assign([{self.items(node.targets)}]{_WAYS[value.__class__](self, value)},)"
+
+    def expression(self, node: ast.Expr) -> str:
+        value = node.value
+        return f"Expr({_WAYS[value.__class__](self, value)},)"
+
+    def result(self, node: ast.Return) -> str:
+        return f"Return({self.optional(node.value)},)"
+
+    def mapping(self, node: ast.Dict) -> str:
+        return f"Dict([{self.items(node.keys)}][{self.items(node.values)}])"
+
+    def condition(self, node: ast.BoolOp) -> str:
+        return f"BoolOp({node.op.__class__.__name__}(),[{self.items(node.values)}])"
+
+    def formatted(self, node: ast.FormattedValue) -> str:
+        value = node.value
+        return (
+            f"FormattedValue({_WAYS[value.__class__](self, value)},"
+            f"{_constant(node.conversion)},{self.optional(node.format_spec)},)"
+        )
+
+    def parameter(self, node: ast.arg) -> str:
+        return f"arg({node.arg!a},{self.optional(node.annotation)},)"
+
+    def parameters(self, node: ast.arguments) -> str:
+        if not (node.args or node.posonlyargs or node.kwonlyargs or node.vararg or node.kwarg):
+            return "arguments([][]-,[][]-,[])"
+        items, optional = self.items, self.optional
+        return (
+            f"arguments([{items(node.posonlyargs)}][{items(node.args)}]{optional(node.vararg)},"
+            f"[{items(node.kwonlyargs)}][{items(node.kw_defaults)}]{optional(node.kwarg)},"
+            f"[{items(node.defaults)}])"
+        )
+
+    def joined(self, node: ast.JoinedStr) -> str:
         """An f-string; how its literal text is cut into pieces differs between versions."""
         text = ""
-        self.out.append("JoinedStr[")
+        found = ["JoinedStr["]
         for part in node.values:
             if isinstance(part, ast.Constant):
                 text += str(part.value)
                 continue
             if text:
-                self.out.append(ascii(text) + ",")
+                found.append(ascii(text) + ",")
                 text = ""
-            self.node(part)
-            self.out.append(",")
+            found.append(f"{_WAYS[part.__class__](self, part)},")
         if text:
-            self.out.append(ascii(text))
-        self.out.append("]")
+            found.append(ascii(text))
+        found.append("]")
+        return "".join(found)
+
+
+def _classes(base: type[ast.AST]) -> Iterator[type[ast.AST]]:
+    for cls in base.__subclasses__():
+        yield cls
+        yield from _classes(cls)
+
+
+_Way = Callable[[_Writer, Any], str]
+_WAYS: dict[type, _Way] = {
+    **dict.fromkeys(_classes(ast.AST), _Writer.general),
+    **dict.fromkeys((type(None), str, int, bool), _Writer.leaf),
+    ast.Name: _Writer.name,
+    ast.Constant: _Writer.constant,
+    ast.Attribute: _Writer.attribute,
+    ast.Subscript: _Writer.subscript,
+    ast.BinOp: _Writer.operation,
+    ast.Compare: _Writer.comparison,
+    ast.Call: _Writer.call,
+    ast.keyword: _Writer.keyword,
+    ast.List: _Writer.sequence,
+    ast.Tuple: _Writer.sequence,
+    ast.Assign: _Writer.assignment,
+    ast.Expr: _Writer.expression,
+    ast.arg: _Writer.parameter,
+    ast.arguments: _Writer.parameters,
+    ast.JoinedStr: _Writer.joined,
+    ast.FormattedValue: _Writer.formatted,
+    ast.Return: _Writer.result,
+    ast.Dict: _Writer.mapping,
+    ast.BoolOp: _Writer.condition,
+}
+"""How nodes of each class are written, and what stands in their place."""
 
 
 def _is_docstring(node: object) -> bool:
@@ -138,6 +221,8 @@ def _is_docstring(node: object) -> bool:
 
 
 def _constant(value: object) -> str:
+    if value.__class__ is str:
+        return f"str:{value!a}"
     if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 8192:
         return f"int:{value:x}"
     return f"{value.__class__.__name__}:{value!a}"
@@ -150,10 +235,7 @@ def form(nodes: Iterable[ast.AST], dropped: Collection[int] = (), docstrings: bo
     :param docstrings: keep docstrings, where the code reads ``__doc__``.
     """
     writer = _Writer(dropped, docstrings)
-    for node in nodes:
-        writer.node(node)
-        writer.out.append(";")
-    return "".join(writer.out)
+    return "".join([f"{_WAYS[node.__class__](writer, node)};" for node in nodes])
 
 
 def module_forms(source: Source, docstrings: bool = False) -> list[tuple[ast.stmt, str]]:
@@ -161,13 +243,9 @@ def module_forms(source: Source, docstrings: bool = False) -> list[tuple[ast.stm
     body = source.tree.body
     if not docstrings and body and _is_docstring(body[0]):
         body = body[1:]
-    found = []
+    writer = _Writer((), docstrings)
     with no_collection():
-        for node in body:
-            writer = _Writer((), docstrings)
-            writer.node(node)
-            found.append((node, "".join(writer.out)))
-    return found
+        return [(node, _WAYS[node.__class__](writer, node)) for node in body]
 
 
 def forms_digest(forms: Iterable[str]) -> str:

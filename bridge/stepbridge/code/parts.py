@@ -49,12 +49,20 @@ class ModuleParts:
     definitions: Mapping[str, Part]
 
 
+_MAKES = {ast.FunctionDef: "function", ast.AsyncFunctionDef: "function", ast.ClassDef: "class"}
+
+
 def module_parts(source: Source, docstrings: bool) -> ModuleParts:
     """The parts of a whole module."""
     forms = module_forms(source, docstrings)
     texts: dict[str, list[str]] = defaultdict(list)
     kinds: dict[str, str] = {}
     for node, text in forms:
+        made = _MAKES.get(node.__class__)
+        if made is not None and node.name not in kinds:  # type: ignore[attr-defined]
+            texts[node.name].append(text)  # type: ignore[attr-defined]
+            kinds[node.name] = made  # type: ignore[attr-defined]
+            continue
         for name, kind in (_bound(node) or {_REST: "code"}).items():
             texts[name].append(text)
             kinds[name] = _stronger(kinds.get(name), kind)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import ast
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
+from stepbridge.code import locate
 from stepbridge.code.abstract import inside
 from stepbridge.code.airflow_names import STAND_INS, is_airflow
 from stepbridge.code.bound import Chain
@@ -51,7 +50,7 @@ class Code:
     reports: list[str] = field(default_factory=list)
     _touching: dict[str, bool] = field(default_factory=dict)
     _facts: dict[str, Facts] = field(default_factory=dict)
-    _sources: dict[str, Source] = field(default_factory=dict)
+    _sources: dict[Path, Source] = field(default_factory=dict)
     _asked: set[tuple[str, Chain]] = field(default_factory=set)
     _known: set[str] = field(default_factory=set)
 
@@ -72,7 +71,7 @@ class Code:
         if found.path is None:
             return
         if self.touches_airflow(found):
-            region = Region(self.facts_of(found), module, self, live=_globals_of(module))
+            region = Region(self.facts_of(found), module, self, live=locate.globals_of(module))
             self.regions[module] = region
             region.prepare()
         else:
@@ -218,11 +217,21 @@ class Code:
         return self._facts[module.name]
 
     def source_of(self, module: Module) -> Source:
-        """The file of a first-party module, read once per slice: what is digested is what ships."""
-        if module.name not in self._sources:
-            assert module.path is not None
-            self._sources[module.name] = read_source(module.path)
-        return self._sources[module.name]
+        """The file of a first-party module."""
+        assert module.path is not None
+        return self.read(module.path)
+
+    def read(self, path: Path) -> Source:
+        """The file at *path*, read once per slice: what is digested is what ships."""
+        found = self._sources.get(path)
+        if found is None:
+            found = self._sources[path] = read_source(path)
+        return found
+
+    @property
+    def sources(self) -> Mapping[Path, Source]:
+        """All files that were read."""
+        return self._sources
 
     def links(self, module: Module) -> tuple[Link, ...]:
         """What a first-party module imports."""
@@ -413,11 +422,6 @@ def _listed(tree: ast.Module) -> tuple[set[str] | None, bool]:
         named = sum(isinstance(node, ast.Name) and node.id == "__all__" for node in ast.walk(tree))
         complete &= named == literal
     return found, complete
-
-
-def _globals_of(module: str) -> Mapping[str, Any]:
-    live = sys.modules.get(module)
-    return vars(live) if live is not None else {}
 
 
 def missing_file(pattern: str, tried: Sequence[Path]) -> CodeProblem:

@@ -5,27 +5,22 @@ from __future__ import annotations
 import ast
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Protocol
 
 from stepbridge.code.airflow_names import DAG_TYPES, STAND_INS, is_airflow
 from stepbridge.code.bound import Chain, Import
+from stepbridge.code.closure import Closure, Target
 from stepbridge.code.dynamic_names import named_module, renames_import_module
 from stepbridge.code.facts import Facts
 from stepbridge.code.nodes import DEFINITIONS, FUNCTIONS, Imported, Node, absolute
 from stepbridge.code.python_names import BUILTINS
 from stepbridge.code.scope import (
-    DEFAULT,
     Captured,
-    file_of,
-    is_plain,
-    live_defaults,
-    reference_to,
-    refuse_capture,
-    refuse_local,
     unwrapped,
 )
 from stepbridge.code.source import Edit, Source
-from stepbridge.code.uses import Annotation, LocalImport, Uses, analyse
+from stepbridge.code.uses import Annotation, LocalImport, Uses
 from stepbridge.failures import CodeProblem
 
 
@@ -55,22 +50,6 @@ class Project(Protocol):
 
 
 @dataclass
-class Target:
-    """The definition that a step calls, where it is picked by its place and not by its name.
-
-    :param node: the ``def``, class or lambda.
-    :param function: its live function, for closures and defaults.
-    :param result: the expression that gives it inside its scope: ``train`` or ``Jobs.train``.
-    :param opened: the functions and classes around it, outermost first.
-    """
-
-    node: ast.AST
-    function: object
-    result: str
-    opened: tuple[ast.AST, ...] = ()
-
-
-@dataclass
 class Region:
     """A file, and what of it has been selected so far.
 
@@ -94,6 +73,15 @@ class Region:
     needed: set[tuple[int, str]] = field(default_factory=set)
     _pending: list[Node] = field(default_factory=list)
 
+    @cached_property
+    def closure(self) -> Closure:
+        """What the target needs of its live function."""
+        return Closure(self)
+
+    def follow_later(self, node: Node) -> None:
+        """Follow what *node*, which is selected, reads."""
+        self._pending.append(node)
+
     @property
     def source(self) -> Source:
         """The file."""
@@ -103,7 +91,7 @@ class Region:
 
     def need(self, name: str, line: int = 0) -> None:
         """Select what makes the module-level *name*."""
-        self._need(name, 0, line)
+        self.need_at(name, 0, line)
         self._drain()
 
     def need_all(self) -> None:
@@ -124,7 +112,7 @@ class Region:
         self.target = target
         self.captured.take(target.function)
         if isinstance(target.node, ast.Lambda):
-            self._select_lambda(target.node)
+            self.closure.select_lambda(target.node)
         else:
             node = self.facts.leaves[id(target.node)]
             self._select(node, around=False)
@@ -270,7 +258,9 @@ class Region:
         uses = node.uses
         if isinstance(node.stmt, DEFINITIONS) and not node.header:
             self.facts.check_decorators(node.stmt, node.level)
-        skipped = self._settle_defaults(node) if self.target and node.stmt is self.target.node else uses
+        skipped = (
+            self.closure.settle_defaults(node) if self.target and node.stmt is self.target.node else uses
+        )
         self._annotations(node, skipped)
         for entry in skipped.imports:
             self.local_import(entry)
@@ -279,16 +269,16 @@ class Region:
         for name in sorted(skipped.names()):
             self._read(name, skipped.chains(name), node, skipped.lines.get(name, node.line), skipped)
         for name in sorted(node.effects):
-            self._need(name, node.level, node.line, optional=True)
+            self.need_at(name, node.level, node.line, optional=True)
 
     def _read(self, name: str, chains: set[Chain], node: Node, line: int, uses: Uses) -> None:
         level = 0 if self._is_lambda(node) else node.level
         if self._is_lambda(node) and name in self.captured.cells:
-            self._capture(name, line)
+            self.closure.capture(name, line)
             return
         for entry in self.facts.imported(name, level):
             self._used(entry, chains, line)
-        self._need(name, level, line, optional=name in uses.guarded)
+        self.need_at(name, level, line, optional=name in uses.guarded)
 
     def _used(self, entry: Imported, chains: set[Chain], line: int) -> None:
         place = self.source.place(line)
@@ -298,19 +288,20 @@ class Region:
             elif entry.attribute not in STAND_INS:
                 self.project.airflow(entry.module, entry.attribute, place)
 
-    def _need(self, name: str, level: int, line: int, optional: bool = False) -> None:
+    def need_at(self, name: str, level: int, line: int, optional: bool = False) -> None:
+        """Select what makes *name*, as code at *level* sees it."""
         home = self.facts.home(name, level)
         if (home, name) in self.needed:
             return
         self.needed.add((home, name))
         if home:
-            self._capture(name, line, home)
+            self.closure.capture(name, line, home)
             return
         nodes = self.facts.touching.get((0, name), [])
         bound = any(name in node.uses.binds for node in nodes)
         if not self._starred(name, bound) and not bound:
             if name in BUILTINS or optional or self._bound_late(name):
-                self._select_all(nodes)
+                self.select_all(nodes)
                 return
             raise CodeProblem(
                 "SB203",
@@ -319,9 +310,10 @@ class Region:
                 hint="import or define it by name; exec(), globals() and star imports cannot be followed",
             )
         self._refuse_live(name, nodes)
-        self._select_all(nodes)
+        self.select_all(nodes)
 
-    def _select_all(self, nodes: list[Node]) -> None:
+    def select_all(self, nodes: list[Node]) -> None:
+        """Select *nodes*, which bind a name that is needed."""
         for node in nodes:
             if node.header and node.tainted:
                 raise self._builder_problem(node)
@@ -340,9 +332,7 @@ class Region:
         return any(name in node.uses.late_binds for node in self.facts.nodes if node.alias is None)
 
     def _refuse_live(self, name: str, nodes: list[Node]) -> None:
-        value = self.live.get(name)
-        kinds = [cls for cls in type(value).__mro__ if cls.__module__.partition(".")[0] == "airflow"]
-        if any(cls.__name__ in DAG_TYPES for cls in kinds) and unwrapped(value) is value:
+        if builds_dag(self.live.get(name)):
             raise self._builder_problem(nodes[-1], name)
 
     def _starred(self, name: str, bound: bool) -> bool:
@@ -437,140 +427,8 @@ class Region:
             text = "(" + text + "\n" * (end[0] - start[0]) + ")"
         self.edits.append(Edit(start, end, text))
 
-    def _settle_defaults(self, node: Node) -> Uses:
-        """The target's uses without those defaults that only its live function knows."""
-        assert self.target is not None
-        function = self.target.node
-        if not isinstance(function, (*FUNCTIONS, ast.Lambda)):
-            return node.uses
-        fixed: set[int] = set()
-        arguments = function.args
-        positional = [item.arg for item in (*arguments.posonlyargs, *arguments.args)]
-        pairs = list(
-            zip(positional[len(positional) - len(arguments.defaults) :], arguments.defaults, strict=True)
-        )
-        keywords = [item.arg for item in arguments.kwonlyargs]
-        pairs += [
-            (item.arg, default)
-            for item, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
-            if default is not None
-        ]
-        live = live_defaults(self.target.function, positional, keywords)
-        for name, default in pairs:
-            if self._unstable(default, node):
-                self._fix_default(name, default, live)
-                fixed.add(id(default))
-        return analyse(node.stmt, node.dropped | fixed) if fixed else node.uses
-
-    def _fix_default(self, name: str, default: ast.expr, live: dict[str, Any]) -> None:
-        assert self.target is not None
-        if name not in live or not is_plain(live[name]):
-            raise refuse_capture(name, live.get(name), self.source.place(default), self.target.result)
-        self.captured.values[DEFAULT + name] = live[name]
-        start, end = self.source.start(default), self.source.end(default)
-        lines = end[0] - start[0]
-        text = DEFAULT + name
-        self.edits.append(Edit(start, end, "(" + text + "\n" * lines + ")" if lines else text))
-
-    def _unstable(self, default: ast.expr, node: Node) -> bool:
-        """True where a default depends on the pass of a loop or on a local of an enclosing function."""
-        made = {
-            name
-            for other in self.facts.nodes
-            if any(loop in other.loops or other.stmt is loop for loop in node.loops)
-            for name in other.uses.binds
-        }
-        for name in analyse(default).now:
-            home = self.facts.home(name, node.level)
-            if home or name in made or name in self._around_lambda:
-                return True
-        return False
-
-    # closures ----------------------------------------------------------------------------------------------
-
-    _around_lambda: frozenset[str] = frozenset()
-
-    def _select_lambda(self, node: ast.Lambda) -> None:
-        assert self.target is not None
-        holders = [
-            other
-            for other in self.facts.nodes
-            if not other.header and other.alias is None and other.level == 0 and _holds(other.stmt, node)
-        ]
-        if not holders:
-            raise CodeProblem(
-                "SB202",
-                "the lambda stands in the header of a compound statement or in a module's guard",
-                place=self.source.place(node),
-                hint="write it as a function (def) at module level",
-            )
-        holder = holders[0]
-        statement = ast.copy_location(ast.Expr(value=node), node)
-        self.lambda_node = Node(holder.index, statement, holder.parents, 0)
-        self.target = Target(statement.value, self.target.function, self.target.result)
-        around = set(self.captured.cells)
-        for other in ast.walk(holder.stmt):
-            if isinstance(other, FUNCTIONS) and _holds(other, node):
-                around |= {item.arg for item in other.args.args} | analyse(other).binds
-                around |= set().union(*(analyse(item).binds for item in other.body))
-        self._around_lambda = frozenset(around)
-        self.selected.add(self.lambda_node)
-        uses = self._settle_defaults(self.lambda_node)
-        self.lambda_node.__dict__["uses"] = uses
-        self._pending.append(self.lambda_node)
-
     def _is_lambda(self, node: Node) -> bool:
         return node is self.lambda_node
-
-    def _capture(self, name: str, line: int, level: int = 0) -> None:
-        """Make the local *name* of an enclosing function available to the slice."""
-        assert self.target is not None
-        place = self.source.place(line)
-        if name in self.captured.clashes:
-            raise refuse_local(name, place, self.target.result)
-        nodes = self.facts.bound.get((level, name), []) if level else []
-        imports = [node for node in nodes if node.alias is not None]
-        if imports:
-            self._select_all(imports)
-        elif name not in self.captured.cells:
-            self._capture_unheld(name, nodes, place)
-        else:
-            self._capture_held(name, nodes, place)
-
-    def _capture_unheld(self, name: str, nodes: list[Node], place: str) -> None:
-        assert self.target is not None
-        if not nodes or any(node.tainted for node in nodes):
-            raise refuse_local(name, place, self.target.result)
-        self._select_all(nodes)
-
-    def _capture_held(self, name: str, nodes: list[Node], place: str) -> None:
-        assert self.target is not None
-        value = unwrapped(self.captured.cells[name])
-        definitions = [node for node in nodes if isinstance(node.stmt, DEFINITIONS)]
-        local = "<locals>" in getattr(value, "__qualname__", "")
-        if definitions and local and (isinstance(value, type) or self._here(value)):
-            self.captured.take(value)
-            self._select_all(definitions)
-        elif is_plain(value):
-            self.captured.values[name] = value
-        else:
-            found = reference_to(value, self.live, str(self.live.get("__name__", "")))
-            if found is None:
-                raise refuse_capture(name, value, place, self.target.result)
-            self.captured.references[name] = found
-            if found.module:
-                self.project.require(found.module, place)
-                self.project.want(found.module, (found.name,) if found.name else (), place)
-            else:
-                self._need(found.name, 0, 0)
-
-    def _here(self, value: object) -> bool:
-        inner = value
-        while inner is not None:
-            if file_of(inner) == self.source.path:
-                return True
-            inner = getattr(inner, "__wrapped__", None)
-        return False
 
     # results -----------------------------------------------------------------------------------------------
 
@@ -587,6 +445,12 @@ class Region:
         return sorted(self.selected, key=lambda node: (node.index, node is self.lambda_node))
 
 
+def builds_dag(value: object) -> bool:
+    """True for a live DAG, task group or operator of Airflow's."""
+    kinds = [cls for cls in type(value).__mro__ if cls.__module__.partition(".")[0] == "airflow"]
+    return any(cls.__name__ in DAG_TYPES for cls in kinds) and unwrapped(value) is value
+
+
 def _cannot_fail(node: Node) -> bool:
     match node.stmt:
         case ast.Pass():
@@ -596,10 +460,6 @@ def _cannot_fail(node: Node) -> bool:
         case ast.FunctionDef(decorator_list=[]):
             return not node.uses.now
     return False
-
-
-def _holds(node: ast.AST, target: ast.AST) -> bool:
-    return any(child is target for child in ast.walk(node))
 
 
 def nested_imports(nodes: list[ast.AST]) -> list[Import]:

@@ -7,7 +7,7 @@ import importlib.util
 import os
 import sys
 import sysconfig
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -82,6 +82,11 @@ class Finder:
         )
         self._found: dict[str, Module | None] = {}
         self._origins: dict[str, Origin] = {}
+
+    @property
+    def found(self) -> Mapping[str, Module | None]:
+        """All that was asked, with the answers."""
+        return self._found
 
     def find(self, name: str) -> Module | None:
         """The first-party module called *name*, None for any other."""
@@ -161,12 +166,10 @@ class Finder:
 
     @staticmethod
     def _regular(name: str, last: str, search: Sequence[Path], base: Path) -> Module | None:
-        for directory in search:
-            inside, beside = f"{directory}/{last}/__init__.py", f"{directory}/{last}.py"
-            if os.path.isfile(inside):  # noqa: PTH113
-                return Module(name, Path(inside), (directory / last,), base)
-            if os.path.isfile(beside):  # noqa: PTH113
-                return Module(name, Path(beside), (), base)
+        for number, path in enumerate(files_of(last, search)):
+            if os.path.isfile(path):  # noqa: PTH113
+                directory, beside = search[number // 2], number % 2
+                return Module(name, Path(path), () if beside else (directory / last,), base)
         return None
 
     @staticmethod
@@ -189,6 +192,13 @@ class Finder:
             if found is not None and found.path is not None and found.path == path:
                 return found.name
         return None
+
+
+def files_of(last: str, search: Sequence[Path]) -> Iterator[str]:
+    """Where the module *last* of a package may lie, the first place first."""
+    for directory in search:
+        yield f"{directory}/{last}/__init__.py"
+        yield f"{directory}/{last}.py"
 
 
 def _below(path: Path, directories: Sequence[Path]) -> bool:

@@ -157,7 +157,7 @@ def read_source(path: Path) -> Source:
     :raises CodeProblem: SB201 where it cannot be read.
     """
     try:
-        data = _bytes(path)
+        data = content(path)
     except OSError as error:
         raise CodeProblem(
             "SB201",
@@ -168,11 +168,18 @@ def read_source(path: Path) -> Source:
     return _source(path, data)
 
 
-def _bytes(path: Path) -> bytes:
-    """The content of a file, by as few calls as it takes."""
+def content(path: Path | str) -> bytes:
+    """The bytes of a file, by as few calls as it takes.
+
+    :raises OSError: it cannot be read.
+    """
     handle = os.open(path, os.O_RDONLY)
     try:
-        parts = []
+        size = os.fstat(handle).st_size
+        data = os.read(handle, size + 1)
+        if len(data) == size:
+            return data
+        parts = [data]
         while part := os.read(handle, 1 << 20):
             parts.append(part)
         return b"".join(parts)

@@ -55,6 +55,7 @@ def _explain(arguments: argparse.Namespace) -> int:
         "why": records.reason(store, found),
         "entry": records.standing(store, found),
         "record": store.uri(found.place),
+        "image": records.image(store, found),
     }
     fields, parts = explain.rows(found.record), explain.part_rows(found.record)
     if arguments.format == "json":
@@ -64,7 +65,8 @@ def _explain(arguments: argparse.Namespace) -> int:
         return 0
     print(found.name)
     for name, value in head.items():
-        print(f"  {name:<8} {value}")
+        if value or name != "image":
+            print(f"  {name:<8} {value}")
     _print_rows("fields", fields)
     _print_rows("code", parts)
     if not fields:
