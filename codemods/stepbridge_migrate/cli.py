@@ -1,4 +1,4 @@
-"""The ``migrate`` console script: says what this version has, and what it does not have yet."""
+"""The ``migrate`` console script: hands over to the commands, or says what is missing to run them."""
 
 from __future__ import annotations
 
@@ -9,34 +9,35 @@ from collections.abc import Sequence
 
 from stepbridge import __version__
 
-PLANNED = ("scan", "plan", "shadow", "report", "cutover", "rollback", "bind", "annotate", "status")
 NEEDED = ("libcst", "click", "rich")
-TODAY = "move a task by hand with StepOperator: docs/step.md"
 USAGE = 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run ``migrate``; 2 for every command, as none is in this version."""
+    """Run ``migrate`` and give its exit code, see docs/exit-codes.md."""
+    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        return _without(missing, argv)
+    from stepbridge_migrate.commands.app import run
+
+    return run(argv)
+
+
+def _without(missing: Sequence[str], argv: Sequence[str] | None) -> int:
+    """What can be said where the extra is not installed: help, the version, and what to install."""
+    answer = f"it needs {', '.join(missing)}: pip install 'stepbridge[migrate]'"
     parser = argparse.ArgumentParser(
         prog="migrate",
         description="Move an Airflow DAG to stepbridge steps, one task at a time.",
-        epilog=f"No command is in version {__version__} yet. Planned: {', '.join(PLANNED)}. Today: {TODAY}.",
+        epilog=f"No command works here: {answer}.",
     )
     parser.add_argument("--version", action="version", version=f"stepbridge {__version__}")
-    parser.add_argument("command", nargs="?", metavar="COMMAND", help="the command; none is here yet")
+    parser.add_argument("command", nargs="?", metavar="COMMAND", help="any command of migrate")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
-    wanted = parser.parse_args(argv)
-    print(f"migrate: {_answer(wanted.command)}", file=sys.stderr)
+    parser.parse_args(argv)
+    print(f"migrate: {answer}", file=sys.stderr)
     return USAGE
 
 
-def _answer(command: str | None) -> str:
-    if command is None:
-        return f"no command is in stepbridge {__version__} yet; {TODAY}"
-    if command not in PLANNED:
-        return f"there is no command {command!r}; see migrate --help"
-    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
-    if missing:
-        needs = f"needs {', '.join(missing)}: pip install 'stepbridge[migrate]'"
-        return f"{command!r} is not in stepbridge {__version__}, and {needs}; {TODAY}"
-    return f"{command!r} is not in stepbridge {__version__}; {TODAY}"
+if __name__ == "__main__":
+    sys.exit(main())

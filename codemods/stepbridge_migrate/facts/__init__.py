@@ -1,0 +1,1 @@
+"""What the source of a project says of its DAGs and tasks, without running it."""

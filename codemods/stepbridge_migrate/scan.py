@@ -1,0 +1,195 @@
+"""Scans a project: every task site of every file, judged, the same for any number of processes."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import re
+import signal
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from functools import lru_cache
+from multiprocessing import get_context
+from pathlib import Path
+
+from stepbridge.code.source import no_collection
+from stepbridge_migrate import rules
+from stepbridge_migrate.facts.file import sites_of
+from stepbridge_migrate.facts.project import Project
+from stepbridge_migrate.model import Finding, Inventory, Judged
+from stepbridge_migrate.source import Unreadable, read_bytes, relative, too_much
+
+Progress = Callable[[int, int], None]
+"""Called with the number of files that are done and of all files."""
+
+_WORDS = re.compile(rb"Operator|Sensor|[Tt]ask|\bstep\b")
+_SKIPPED = frozenset(
+    [
+        "__pycache__",
+        "node_modules",
+        "site-packages",
+        "dist-packages",
+        "venv",
+        "env",
+        ".venv",
+        "build",
+        "dist",
+        "migration",
+        ".git",
+    ]
+)
+_CHUNKS = 12
+_SMALL = 40
+_TOGETHER = 32
+
+
+@dataclass(frozen=True)
+class FileResult:
+    """What one file gave.
+
+    :param relevant: the prefilter let it through.
+    """
+
+    path: str
+    sites: tuple[Judged, ...] = ()
+    skipped: tuple[Finding, ...] = ()
+    relevant: bool = False
+
+
+def scan(
+    root: Path,
+    paths: Sequence[Path] = (),
+    *,
+    jobs: int = 1,
+    exclude: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> Inventory:
+    """Read all Python files below *paths* and judge every task site in them.
+
+    :param root: the project's folder; the records name files below it.
+    :param paths: files and folders, absolute or relative to *root*; *root* itself where there are none.
+    :param jobs: number of processes.
+    :param exclude: globs of paths below *root* that are not read: ``legacy/*``, ``*_test.py``.
+    """
+    root = root.resolve()
+    files = list(python_files(root, paths, exclude))
+    results: list[FileResult] = []
+    for found in _results(root, files, jobs):
+        results += found
+        if progress is not None:
+            progress(len(results), len(files))
+    results.sort(key=lambda result: result.path)
+    sites = [judged for result in results for judged in result.sites]
+    return Inventory(
+        str(root),
+        tuple(sorted(sites, key=lambda judged: (judged.site.place, judged.site.call))),
+        len(results),
+        sum(bool(result.sites) for result in results),
+        tuple(finding for result in results for finding in result.skipped),
+    )
+
+
+def _results(root: Path, files: Sequence[Path], jobs: int) -> Iterator[list[FileResult]]:
+    if jobs < 2 or len(files) < _SMALL:
+        project = Project(root)
+        for start in range(0, len(files), _TOGETHER):
+            yield _scan_files(project, files[start : start + _TOGETHER])
+        return
+    size = max(1, min(_TOGETHER, -(-len(files) // (jobs * _CHUNKS))))
+    chunks = [files[start : start + size] for start in range(0, len(files), size)]
+    pool = ProcessPoolExecutor(jobs - 1, mp_context=get_context("spawn"), initializer=_start)
+    try:
+        yield from _shared(pool, _project(root), chunks)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _shared(
+    pool: ProcessPoolExecutor, project: Project, chunks: Sequence[Sequence[Path]]
+) -> Iterator[list[FileResult]]:
+    """Other processes take chunks from the front, this one meanwhile from the end."""
+    given = [pool.submit(_scan_chunk, project.root, chunk) for chunk in chunks]
+    while given and given[-1].cancel():
+        yield _scan_files(project, chunks[len(given) - 1])
+        given.pop()
+    for chunk, future in zip(chunks, given, strict=False):
+        try:
+            yield future.result()
+        except BrokenProcessPool:
+            yield _scan_files(project, chunk)
+
+
+def _start() -> None:
+    """In a worker process: an interrupt is the first process's to answer."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+@lru_cache(maxsize=1)
+def _project(root: Path) -> Project:
+    return Project(root)
+
+
+def _scan_chunk(root: Path, files: Sequence[Path]) -> list[FileResult]:
+    return _scan_files(_project(root), files)
+
+
+def _scan_files(project: Project, files: Sequence[Path]) -> list[FileResult]:
+    """Some files, with the cyclic collector at rest meanwhile: it would go through every tree again."""
+    with no_collection(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return [scan_file(project, path) for path in files]
+
+
+def scan_file(project: Project, path: Path) -> FileResult:
+    """The sites of one file."""
+    name = relative(path, project.root)
+    try:
+        data = read_bytes(path, name)
+        if not may_hold_tasks(data):
+            return FileResult(name)
+        module = project.module(path, data)
+        sites = sites_of(project, module)
+        project.done(module)
+        return FileResult(name, tuple(rules.judge(site) for site in sites), (), True)
+    except Unreadable as error:
+        return FileResult(name, (), (error.finding,), True)
+    except (RecursionError, MemoryError):
+        return FileResult(name, (), (too_much(name),), True)
+
+
+def may_hold_tasks(data: bytes) -> bool:
+    """False for bytes that cannot make a task: they name no Airflow, or nothing that makes tasks."""
+    return (b"airflow" in data or b"Airflow" in data) and _WORDS.search(data) is not None
+
+
+def python_files(root: Path, paths: Sequence[Path], exclude: Sequence[str]) -> Iterator[Path]:
+    """The Python files that a scan reads, each once, in the order of their paths."""
+    found: dict[str, Path] = {}
+    for path in paths or (root,):
+        absolute = (root / path).resolve() if not path.is_absolute() else path.resolve()
+        for file in _below(absolute) if absolute.is_dir() else [absolute]:
+            found[relative(file, root)] = file
+    yield from (path for name, path in sorted(found.items()) if not _excluded(name, exclude))
+
+
+def _excluded(name: str, exclude: Iterable[str]) -> bool:
+    return any(
+        fnmatch.fnmatchcase(name, glob) or fnmatch.fnmatchcase(name, f"{glob.rstrip('/')}/*")
+        for glob in exclude
+    )
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    for here, folders, files in os.walk(folder):
+        folders[:] = sorted(
+            name
+            for name in folders
+            if name not in _SKIPPED and not name.startswith(".") and not name.endswith(".egg-info")
+        )
+        if "pyvenv.cfg" in files:
+            folders[:] = []
+            continue
+        yield from (Path(here, name) for name in sorted(files) if name.endswith(".py"))

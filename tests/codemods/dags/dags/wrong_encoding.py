@@ -1,0 +1,2 @@
+# -*- coding: ascii -*-
+from airflow import task # é

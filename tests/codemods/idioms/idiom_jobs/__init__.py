@@ -1,0 +1,1 @@
+"""Callables that DAG files import."""

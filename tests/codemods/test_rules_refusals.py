@@ -1,0 +1,256 @@
+"""Every code that stops an edit, by a DAG file that gives it; the name of each case is the reason."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from helpers import check_noop, sites
+
+from stepbridge_migrate.codes import CODES
+from stepbridge_migrate.model import Disposition, Needs
+
+IMPORTS = """\
+import functools
+import os
+from airflow import DAG
+from airflow.decorators import task
+from airflow.models import Variable
+from airflow.operators.bash import BashOperator
+from airflow.operators.python import (
+    BranchPythonOperator,
+    ExternalPythonOperator,
+    PythonOperator,
+    PythonVirtualenvOperator,
+    ShortCircuitOperator,
+)
+from airflow.operators.empty import EmptyOperator
+from airflow.sensors.python import PythonSensor
+
+COMMON = {"retries": 2}
+
+
+def fit(epochs=1):
+    return epochs
+
+
+"""
+CALL = '    PythonOperator(task_id="train", python_callable={})\n'
+DAG = 'with DAG("d") as dag:\n'
+
+
+def of(function: str, callee: str = "work") -> str:
+    return f"{IMPORTS}{function}\n\n{DAG}{CALL.format(callee)}"
+
+
+def call(text: str) -> str:
+    return f"{IMPORTS}{DAG}    {text}\n"
+
+
+def decorated(text: str) -> str:
+    return f"{IMPORTS}{DAG}    {text}\n    def train():\n        return 1\n\n    train()\n"
+
+
+CALLABLES = {
+    ("SM201", "a generator has no result that can be stored"): of("def work():\n    yield 1\n"),
+    ("SM202", "a method of an object that the file made"): of(
+        "class Job:\n    def run(self):\n        return 1\n\n\njob = Job()\n", "job.run"
+    ),
+    ("SM202", "an object that is called"): of(
+        "class Job:\n    def __call__(self):\n        return 1\n", "Job()"
+    ),
+    ("SM203", "a live session of the database"): of(
+        "from airflow.utils.session import provide_session\n\n\n@provide_session\n"
+        "def work(session=None):\n    return session.query(1)\n"
+    ),
+    ("SM204", "a builtin has no source to ship"): call(
+        'PythonOperator(task_id="train", python_callable=print)'
+    ),
+    ("SM204", "a function of the standard library"): call(
+        'PythonOperator(task_id="train", python_callable=os.getcwd)'
+    ),
+    ("SM205", "the scheduler is to call the task again"): of(
+        "from airflow.exceptions import AirflowRescheduleException\n\n\ndef work():\n"
+        "    raise AirflowRescheduleException(None)\n"
+    ),
+    ("SM206", "an operator is run inside the callable"): of(
+        'def work(**context):\n    return BashOperator(task_id="x", bash_command="true").execute(context)\n'
+    ),
+    ("SM207", "macros are live objects of the worker"): of(
+        "def work(ds, macros):\n    return macros.ds_add(ds, 7)\n"
+    ),
+    ("SM207", "the tasks of the DAG are no plain data"): of("def work(dag):\n    return len(dag.tasks)\n"),
+    ("SM207", "what is written to outlet events would be lost"): of(
+        "def work(*, outlet_events):\n    outlet_events['x'].extra = {}\n"
+    ),
+    ("SM208", "the XCom of another DAG"): of(
+        'def work(ti):\n    return ti.xcom_pull(dag_id="other", task_ids="x")\n'
+    ),
+    ("SM208", "the XCom of earlier runs"): of(
+        'def work(ti):\n    return ti.xcom_pull(task_ids="x", include_prior_dates=True)\n'
+    ),
+    ("SM208", "the XCom of a task that is known only at run time"): of(
+        'def work(ti):\n    return ti.xcom_pull(task_ids=os.environ["TASK"])\n'
+    ),
+    ("SM209", "a Variable whose name is computed"): of(
+        'def work():\n    return Variable.get(os.environ["NAME"])\n'
+    ),
+    ("SM209", "a connection whose name is computed"): of(
+        "from airflow.hooks.base import BaseHook\n\n\ndef work():\n"
+        '    return BaseHook.get_connection(os.environ["NAME"])\n'
+    ),
+    ("SM210", "a logger as a parameter"): of(
+        "import logging\n\n\ndef work(log: logging.Logger = None):\n    return 1\n"
+    ),
+    ("SM211", "a template gives text for a number"): of("def work(n: int):\n    return n\n").replace(
+        "python_callable=work", 'python_callable=work, op_kwargs={"n": "{{ params.n }}"}'
+    ),
+    ("SM212", "nothing is returned where a dict is promised"): of("def work() -> dict:\n    print(1)\n"),
+}
+CALLS = {
+    ("SM221", "the mapping comes from a call"): call(
+        'PythonOperator(task_id="train", python_callable=fit, **os.environ)'
+    ),
+    ("SM222", "an argument that no operator knows"): call(
+        'PythonOperator(task_id="train", python_callable=fit, retires=3)'
+    ),
+    ("SM222", "provide_context in a mapping that others share"): call(
+        'PythonOperator(task_id="train", python_callable=fit, **{"provide_context": True})'
+    ),
+    ("SM223", "the callable is given by its position"): call('PythonOperator(fit, task_id="train")'),
+    ("SM225", "string_args have no script to stand in"): call(
+        'PythonVirtualenvOperator(task_id="train", python_callable=fit, string_args=["a"])'
+    ),
+    ("SM227", "the interpreter is a template"): call(
+        'ExternalPythonOperator(task_id="train", python_callable=fit, python="{{ var.value.python }}")'
+    ),
+    ("SM227", "the environment is a template"): call(
+        'PythonVirtualenvOperator(task_id="train", python_callable=fit, env_vars={"D": "{{ ds }}"})'
+    ),
+    ("SM228", "the container has a command of its own"): decorated(
+        '@task.kubernetes(image="i:1", cmds=["python"])'
+    ),
+    ("SM229", "a folder of the worker is mounted"): decorated('@task.docker(image="i:1", mounts=[os.sep])'),
+    ("SM229", "a memory limit that is computed"): decorated('@task.docker(image="i:1", mem_limit=os.sep)'),
+    ("SM230", "resources of Airflow's own meaning"): call(
+        'PythonOperator(task_id="train", python_callable=fit, resources={"cpus": 2})'
+    ),
+    ("SM230", "resources in default_args"): call(
+        'PythonOperator(task_id="train", python_callable=fit)'
+    ).replace('DAG("d")', 'DAG("d", default_args={"resources": {"cpus": 2}})'),
+    ("SM231", "there is no callable"): call('PythonOperator(task_id="train", op_kwargs={})'),
+    ("SM233", "the next run of the generator would undo it"): "# @generated by dagmaker\n"
+    + call('PythonOperator(task_id="train", python_callable=fit)'),
+}
+SHADOWS = {
+    ("SM234", "any task fits the computed id"): call(
+        "for name in os.environ:\n        PythonOperator(task_id=name, python_callable=fit)"
+    ).replace('"train"', "name"),
+    ("SM234", "the DAG is written in one line"): IMPORTS
+    + 'with DAG("d"): PythonOperator(task_id="train", python_callable=fit)\n',
+    ("SM238", "a container has no callable to shadow"): decorated('@task.docker(image="i:1")'),
+    ("SM238", "the packages of a virtual environment are nowhere else"): call(
+        'PythonVirtualenvOperator(task_id="train", python_callable=fit, requirements=["pandas"])'
+    ),
+    ("SM238", "the next run would wait for the comparison"): call(
+        'PythonOperator(task_id="train", python_callable=fit, wait_for_downstream=True)'
+    ),
+}
+KEPT = {
+    ("SM101", "a branch skips by itself"): call('BranchPythonOperator(task_id="train", python_callable=fit)'),
+    ("SM102", "a short circuit skips by itself"): call(
+        'ShortCircuitOperator(task_id="train", python_callable=fit)'
+    ),
+    ("SM103", "a sensor is asked again and again"): call(
+        'PythonSensor(task_id="train", python_callable=fit)'
+    ),
+    ("SM104", "another program does the work"): call('BashOperator(task_id="train", bash_command="true")'),
+    ("SM105", "an empty task does none"): call('EmptyOperator(task_id="train")'),
+    ("SM106", "a setup changes how the run's state is found"): call(
+        'PythonOperator(task_id="train", python_callable=fit).as_setup()'
+    ),
+    ("SM107", "a class of the project knows what it does"): IMPORTS
+    + "class Mine(PythonOperator):\n    pass\n\n\n"
+    + f'{DAG}    Mine(task_id="train", python_callable=fit)\n',
+    ("SM109", "the result is a command of a shell"): decorated("@task.bash"),
+}
+
+
+def _cases(table: dict[tuple[str, str], str]) -> list[object]:
+    return [pytest.param(code, text, id=f"{code}: {reason}") for (code, reason), text in table.items()]
+
+
+@pytest.mark.parametrize(("code", "text"), _cases({**CALLABLES, **CALLS}))
+def test_it_is_refused(code: str, text: str, tmp_path: Path) -> None:
+    check_noop(tmp_path, text, code)
+    check_noop(tmp_path, text, code, action="shadow")
+
+
+@pytest.mark.parametrize(("code", "text"), _cases(SHADOWS))
+def test_it_cannot_be_shadowed(code: str, text: str, tmp_path: Path) -> None:
+    task = sites(tmp_path, text)[0].site.id
+    check_noop(tmp_path, text, code, task, action="shadow")
+
+
+@pytest.mark.parametrize(("code", "text"), _cases(KEPT))
+def test_it_stays_in_airflow(code: str, text: str, tmp_path: Path) -> None:
+    for action in ("cutover", "shadow"):
+        check_noop(tmp_path, text, code, action=action, disposition=Disposition.KEEP)
+
+
+def test_sm224_nobody_knows_what_the_name_makes(tmp_path: Path) -> None:
+    text = IMPORTS.replace("import os", "import os\nfrom company.operators import *") + (
+        f'{DAG}    MagicOperator(task_id="train", python_callable=fit)\n'
+    )
+    (judged,) = sites(tmp_path, text)
+    assert judged.disposition in (Disposition.REFUSE, Disposition.KEEP)
+
+
+def test_sm235_the_call_has_another_image(tmp_path: Path) -> None:
+    text = decorated('@task.kubernetes(image="i:1")')
+    found = check_noop(tmp_path, text, "SM235", needs=Needs(image="i:2"))
+    assert '"i:1"' in found.message
+    assert '"i:2"' in found.message
+
+
+def test_sm235_a_shadow_has_its_retries_from_the_task(tmp_path: Path) -> None:
+    text = call('PythonOperator(task_id="train", python_callable=fit)')
+    check_noop(tmp_path, text, "SM235", action="shadow", needs=Needs(arguments={"retries": "3"}))
+
+
+def test_sm236_a_step_has_nothing_to_stand_beside(tmp_path: Path) -> None:
+    text = call('StepOperator(task_id="train", python_callable=fit)').replace(
+        "import os\n", "import os\nfrom stepbridge_airflow import StepOperator\n"
+    )
+    check_noop(tmp_path, text, "SM236", action="shadow")
+
+
+def test_sm237_every_form_of_the_name_is_taken(tmp_path: Path) -> None:
+    text = call('PythonOperator(task_id="train", python_callable=fit)').replace(
+        "COMMON =", "StepOperator = StepbridgeOperator = COMMON ="
+    )
+    check_noop(tmp_path, text, "SM237")
+
+
+def test_declared_names_lift_sm209(tmp_path: Path) -> None:
+    text = CALLABLES["SM209", "a Variable whose name is computed"]
+    from helpers import edit
+
+    done = edit(tmp_path, text, "d.train", needs=Needs(variables=("threshold",)))
+    assert 'variables=["threshold"]' in done.after
+
+
+def test_every_code_that_stops_an_edit_has_a_case() -> None:
+    named = {code for code, _ in (*CALLABLES, *CALLS, *SHADOWS, *KEPT)}
+    alone = {"SM224", "SM235", "SM236", "SM237", "SM108", "SM232"}
+    stopping = {code for code in CODES if code[:3] in ("SM1", "SM2")}
+    assert stopping - named - alone == set()
+
+
+def test_sm108_a_step_stays_one(tmp_path: Path) -> None:
+    text = call('StepOperator(task_id="train", python_callable=fit)').replace(
+        "import os\n", "import os\nfrom stepbridge_airflow import StepOperator\n"
+    )
+    (judged,) = sites(tmp_path, text)
+    assert [one.code for one in judged.findings] == ["SM108"]
+    check_noop(tmp_path, text, "SM411", disposition=Disposition.AUTO)
