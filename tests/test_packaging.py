@@ -152,7 +152,7 @@ def test_the_extras(bare: Path) -> None:
         "from importlib.metadata import distribution\n"
         "print(' '.join(sorted(distribution('stepbridge').metadata.get_all('Provides-Extra'))))"
     )
-    assert run(bare, "python", "-c", code).stdout.split() == ["airflow", "all", "eks", "migrate"]
+    assert run(bare, "python", "-c", code).stdout.split() == ["airflow", "all", "compare", "eks", "migrate"]
 
 
 def test_the_matrix_has_the_floor_a_middle_and_the_newest() -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from stepbridge import __version__, artifact, documents
-from stepbridge.commands import airflow_side, cache
+from stepbridge.commands import airflow_side, cache, compare
 from stepbridge.commands.options import add_format, add_store, open_root
 from stepbridge.contract import Attempt, Value
 from stepbridge.failures import StepbridgeError
@@ -74,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     airflow_side.add_python(render)
     render.set_defaults(command=_render)
     cache.add(commands)
+    compare.add(commands)
     airflow_side.add_resume(commands)
     return parser
 
@@ -162,7 +163,6 @@ class _Run:
 def _attempts(store: Store, dag_id: str, run_id: str) -> Iterator[_Run]:
     from stepbridge.backends.base import outcome
     from stepbridge.contract import Result
-    from stepbridge.runner.attempt import attempt_of
 
     parts = Attempt(dag_id, run_id, "").prefix.split("/")
     lead = "/".join(parts[: 1 + bool(dag_id) + bool(run_id)]) + "/"
@@ -172,7 +172,7 @@ def _attempts(store: Store, dag_id: str, run_id: str) -> Iterator[_Run]:
         if name in {"request.json", "result.json", "error.json"}:
             seen.setdefault(head + "/", set()).add(name)
     for prefix in sorted(seen):
-        end = outcome(store, attempt_of(store.uri(prefix + "request.json"))[2])
+        end = outcome(store, Attempt.of_uri(store.uri(prefix + "request.json")))
         if isinstance(end, Result):
             yield _Run(prefix, "success", end.cache, tuple(_uris(end.output)), end.finished)
         elif end is not None:

@@ -1,0 +1,1 @@
+"""Comparing two results: by type, strict by default, every relaxation by name."""
