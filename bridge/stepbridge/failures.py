@@ -99,12 +99,18 @@ CODES: dict[str, Code] = _table(
     Code("SB505", "the XCom pull cannot be resolved before the step starts", "user"),
     Code("SB506", "the connection or variable is not declared", "config"),
     Code("SB507", "the backend is not available", "config"),
+    Code("SB510", "the task cannot be shadowed", "config"),
     # 6xx: cache
     Code("SB601", "the step cannot be cached as declared", "config"),
     Code("SB602", "nothing in the store has this name", "user"),
     Code("SB603", "the name fits several records", "user"),
     Code("SB604", "the run has no cache key", "user"),
     Code("SB605", "the run still runs", "user"),
+    # 7xx: comparison
+    Code("SB701", "the comparison's rule is not valid", "config"),
+    Code("SB702", "no comparator has this name", "config"),
+    Code("SB703", "the shadow cannot be made", "config"),
+    Code("SB704", "one side of the comparison cannot be read", "user"),
 )
 
 

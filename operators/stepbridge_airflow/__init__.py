@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from stepbridge_airflow.operator import StepOperator
     from stepbridge_airflow.placement import Placement
     from stepbridge_airflow.retries import step_retry_policy
+    from stepbridge_airflow.shadow_declaring import shadow
 
 __all__ = [
     "Budgets",
@@ -23,6 +24,7 @@ __all__ = [
     "from_context",
     "from_variable",
     "from_xcom",
+    "shadow",
     "step",
     "step_retry_policy",
 ]
@@ -36,6 +38,7 @@ _HOMES = {
     "from_context": "stepbridge_airflow.bindings",
     "from_variable": "stepbridge_airflow.bindings",
     "from_xcom": "stepbridge_airflow.bindings",
+    "shadow": "stepbridge_airflow.shadow_declaring",
     "step": "stepbridge_airflow.decorator",
     "step_retry_policy": "stepbridge_airflow.retries",
 }

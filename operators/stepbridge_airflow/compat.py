@@ -5,10 +5,11 @@ Names come through ``airflow.providers.common.compat.sdk`` where it has them.
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import importlib.metadata
 import inspect
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,16 @@ except ImportError:  # before Airflow 3.1
     from airflow.utils.context import KNOWN_CONTEXT_KEYS
 
 try:
+    from airflow.sdk.definitions._internal.contextmanager import DagContext
+except ImportError:  # Airflow 2
+    from airflow.models.dag import DagContext
+
+try:
+    from airflow.sdk.definitions._internal.setup_teardown import SetupTeardownContext
+except ImportError:  # before Airflow 3.1
+    from airflow.utils.setup_teardown import SetupTeardownContext
+
+try:
     from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
 except ImportError:  # before Airflow 3.3
     ExceptionRetryPolicy = RetryAction = RetryRule = None
@@ -79,13 +90,18 @@ __all__ = [
     "conf",
     "connection_uri",
     "count",
+    "dag_in_scope",
     "dag_runs",
     "downstream_of",
     "edge_of",
+    "outside_of_setups",
     "session",
     "task_decorator_factory",
+    "task_durations",
+    "task_states",
     "unguarded",
     "variable",
+    "xcom_keys",
     "xcom_of",
 ]
 
@@ -155,6 +171,71 @@ def xcom_of(ti_key: Any, key: str) -> Any:
         run_id=ti_key.run_id,
         map_index=ti_key.map_index,
     )
+
+
+def task_states(context: Any, task_id: str, map_index: int | None = None) -> dict[int, str]:
+    """The states of a task's instances in this run by map index; -1 where it is not mapped.
+
+    :param map_index: only of this one, for tasks in a mapped group.
+    """
+    ti = context["ti"]
+    if not AIRFLOW_3:
+        found = {
+            one.map_index: str(getattr(one.state, "value", one.state))
+            for one in context["dag_run"].get_task_instances()
+            if one.task_id == task_id
+        }
+        return {index: state for index, state in found.items() if map_index is None or index == map_index}
+    asked = {} if map_index is None else {"map_index": map_index}
+    answer = ti.get_task_states(dag_id=ti.dag_id, task_ids=[task_id], run_ids=[ti.run_id], **asked)
+    states = answer.get(ti.run_id) or {}
+    return {
+        -1 if name == task_id else int(name.removeprefix(f"{task_id}_")): str(getattr(state, "value", state))
+        for name, state in states.items()
+    }
+
+
+def task_durations(context: Any, task_id: str) -> dict[int, float | None] | None:
+    """How long each finished instance of a task took, seconds, by map index; None where it is not told.
+
+    An instance that never ran, for it was marked, has None.
+    """
+    ti = context["ti"]
+    if not AIRFLOW_3:
+        found = [one for one in context["dag_run"].get_task_instances() if one.task_id == task_id]
+        return {one.map_index: one.duration for one in found}
+    if not hasattr(ti, "get_task_breadcrumbs"):  # before Airflow 3.1
+        return None
+    crumbs = ti.get_task_breadcrumbs(dag_id=ti.dag_id, run_id=ti.run_id)
+    return {one["map_index"]: one["duration"] for one in crumbs if one["task_id"] == task_id}
+
+
+def xcom_keys(context: Any, task_id: str, map_index: int) -> list[str] | None:
+    """The keys under which a task pushed in this run; None where Airflow does not tell another task."""
+    if AIRFLOW_3:
+        return None
+    ti = context["ti"]
+    with session() as opened:
+        found = opened.query(XCom.key).filter_by(
+            dag_id=ti.dag_id, task_id=task_id, run_id=ti.run_id, map_index=map_index
+        )
+        return sorted(key for (key,) in found)
+
+
+def dag_in_scope() -> Any:
+    """The DAG in whose ``with`` block or function this is called, or None."""
+    return DagContext.get_current() if AIRFLOW_3 else DagContext.get_current_dag()
+
+
+@contextlib.contextmanager
+def outside_of_setups() -> Iterator[None]:
+    """Tasks that are made here do not join the ``with setup_task:`` block around them."""
+    before = SetupTeardownContext.active
+    SetupTeardownContext.active = False
+    try:
+        yield
+    finally:
+        SetupTeardownContext.active = before
 
 
 def count(name: str, **tags: str) -> None:

@@ -20,6 +20,7 @@ from stepbridge_airflow.links import StepRunLink
 from stepbridge_airflow.mixin import StepMixin
 from stepbridge_airflow.options import StepOptions
 from stepbridge_airflow.placement import Placement
+from stepbridge_airflow.shadow_gate import Shadowed
 from stepbridge_airflow.types import check_types
 
 _UNUSED = tuple(
@@ -99,6 +100,7 @@ class StepBase(StepMixin, BaseOperator):
         step_id: str | None = None,
         environment: Mapping[str, str] | None = None,
         python: str | None = None,
+        shadowed: Shadowed | None = None,
         do_xcom_push: bool = True,
         schedule_timeout_seconds: int | None = None,
         startup_timeout_seconds: int | None = None,
@@ -204,6 +206,7 @@ class StepBase(StepMixin, BaseOperator):
             step_id=step_id or "",
             environment=dict(environment or {}),
             python=python or "",
+            shadowed=shadowed,
             **lists,
         )
         options.check(self.step, place=place)

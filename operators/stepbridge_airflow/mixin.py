@@ -31,6 +31,10 @@ class StepMixin:
 
     def execute(self, context: Any) -> Any:
         """Take an equal run's result or run the step, push what it pushed, and give what old readers know."""
+        if self.step.shadowed is not None:
+            from stepbridge_airflow import shadow_candidate
+
+            shadow_candidate.enter(self, self.step.shadowed, context)
         return self._carry_out(context, lambda execution: execution.run())
 
     def trigger_reentry(self, context: Any, event: Mapping[str, Any]) -> Any:
@@ -46,22 +50,39 @@ class StepMixin:
         return self._carry_out(context, lambda execution: execution.run(nonce=nonce))
 
     def _carry_out(self, context: Any, act: Callable[[Execution], Finished]) -> Any:
-        from stepbridge_airflow.execution import Execution
+        if self.step.shadowed is not None:
+            from stepbridge_airflow import shadow_candidate
 
-        execution = Execution(self, context, _pod_operator(self))
-        self._execution = execution
-        try:
-            finished = act(execution)
-        except StepbridgeError as error:
-            raise outcomes.exception_for(error) from error
-        finally:
-            self.step_run_uri = execution.record_uri
-            self._execution = None
+            return shadow_candidate.carry_out(
+                self, self.step.shadowed, context, lambda: self._finished(context, act)
+            )
+        finished = self._finished(context, act)
         for key, value in finished.pushed.items():
             context["ti"].xcom_push(key=key, value=value)
         if self.show_return_value_in_logs:
             _log(self).info("Done. Returned value was: %s", finished.value)
         return finished.value
+
+    def _finished(self, context: Any, act: Callable[[Execution], Finished]) -> Finished:
+        from stepbridge_airflow.execution import Execution
+
+        execution = Execution(self, context, _pod_operator(self))
+        self._execution = execution
+        try:
+            return act(execution)
+        except StepbridgeError as error:
+            raise outcomes.exception_for(error) from error
+        finally:
+            self.step_run_uri = execution.record_uri
+            self._execution = None
+
+    def function_context(self, context: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Airflow's context as the step's function sees it: a candidate's has its control's ids."""
+        if self.step.shadowed is None:
+            return context
+        from stepbridge_airflow import shadow_candidate
+
+        return shadow_candidate.function_context(self.step.shadowed, context)
 
     def on_kill(self) -> None:
         """End the run."""

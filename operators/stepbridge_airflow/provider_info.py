@@ -96,6 +96,16 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "python": _option(
         "Interpreter of the local backend; empty: the worker's own.", example="/opt/steps/bin/python"
     ),
+    "shadow_pool": _option(
+        "Pool of candidates and comparisons that name none; empty: Airflow's default pool. It must exist, or "
+        "the runs with a shadow wait for ever.",
+        example="shadow",
+    ),
+    "compare_limit": _option(
+        "Seconds after which a shadow's comparison is given up.",
+        kind="float",
+        default="3600",
+    ),
     "grace": _option(
         "Seconds that a step gets between the request to stop and the end of its process.",
         kind="float",
