@@ -96,6 +96,8 @@ class Interface:
 
 def _parameter(parameter: inspect.Parameter, hints: dict[str, Any]) -> Parameter:
     annotation = hints.get(parameter.name, UNANNOTATED)
+    if parameter.kind is parameter.VAR_KEYWORD and shapes.unsupported(shape_of(annotation)) is not None:
+        annotation = UNANNOTATED  # ``**context: Context`` says what they are together, not each
     if parameter.default is None and annotation is not UNANNOTATED:
         annotation = typing.Optional[annotation]  # noqa: UP045 - the annotation may be no class
     has_default = parameter.default is not inspect.Parameter.empty

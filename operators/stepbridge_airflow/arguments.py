@@ -70,6 +70,14 @@ def bound(function: Callable[..., Any]) -> tuple[tuple[Any, ...], dict[str, Any]
     return args, kwargs
 
 
+def defaults(function: Callable[..., Any]) -> dict[str, Any]:
+    """The parameters of *function* that have a default, with it."""
+    parameters = parameters_of(function, place=place_of(function))
+    return {
+        name: one.default for name, one in parameters.items() if one.default is not inspect.Parameter.empty
+    }
+
+
 def takes_context(function: Callable[..., Any], given: frozenset[str]) -> frozenset[str]:
     """The names of context keys among the parameters that no argument fills."""
     parameters = parameters_of(function, place=place_of(function))

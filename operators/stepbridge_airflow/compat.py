@@ -11,6 +11,8 @@ import importlib.metadata
 import inspect
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +69,7 @@ __all__ = [
     "AIRFLOW_3",
     "KNOWN_CONTEXT_KEYS",
     "MISSING",
+    "UNTOLD",
     "AirflowException",
     "AirflowFailException",
     "AirflowSkipException",
@@ -81,6 +84,7 @@ __all__ = [
     "RetryRule",
     "TaskDecorator",
     "TaskDeferred",
+    "Times",
     "TriggerEvent",
     "XComArg",
     "airflow_version",
@@ -88,6 +92,7 @@ __all__ = [
     "clear",
     "code_folders",
     "conf",
+    "connection",
     "connection_uri",
     "count",
     "dag_in_scope",
@@ -95,10 +100,12 @@ __all__ = [
     "downstream_of",
     "edge_of",
     "outside_of_setups",
+    "rendered_fields",
     "session",
     "task_decorator_factory",
     "task_durations",
     "task_states",
+    "task_times",
     "unguarded",
     "variable",
     "xcom_keys",
@@ -128,12 +135,20 @@ def variable(name: str, *, deserialize_json: bool = False) -> Any:
     return MISSING if found == _NO_VARIABLE else found
 
 
+def connection(name: str) -> Any:
+    """The Airflow connection *name*.
+
+    :raises Exception: Airflow's own, where there is no such connection.
+    """
+    return BaseHook.get_connection(name)
+
+
 def connection_uri(name: str) -> str:
     """The Airflow connection *name* as the URI that ``AIRFLOW_CONN_*`` takes; a secret.
 
     :raises Exception: Airflow's own, where there is no such connection.
     """
-    return str(BaseHook.get_connection(name).get_uri())
+    return str(connection(name).get_uri())
 
 
 def code_folders() -> tuple[Path, ...]:
@@ -208,6 +223,71 @@ def task_durations(context: Any, task_id: str) -> dict[int, float | None] | None
         return None
     crumbs = ti.get_task_breadcrumbs(dag_id=ti.dag_id, run_id=ti.run_id)
     return {one["map_index"]: one["duration"] for one in crumbs if one["task_id"] == task_id}
+
+
+@dataclass(frozen=True)
+class Times:
+    """When and how often a task instance ran; None where Airflow does not tell another task.
+
+    :param started: of the last try, ISO 8601; empty where it is not told.
+    :param seconds: that it took. :param queued: seconds between being queued and started.
+    """
+
+    tries: int | None = None
+    started: str = ""
+    seconds: float | None = None
+    queued: float | None = None
+
+
+UNTOLD = "Airflow tells no more of another task" if AIRFLOW_3 else "Airflow kept none"
+
+
+def task_times(context: Any, task_id: str, map_indexes: Collection[int]) -> dict[int, Times]:
+    """What Airflow tells of these instances of a task in this run; without those it tells nothing of."""
+    ti = context["ti"]
+    if not AIRFLOW_3:
+        found = {
+            one.map_index: one for one in context["dag_run"].get_task_instances() if one.task_id == task_id
+        }
+        return {index: _times_of(found[index]) for index in map_indexes if index in found}
+    durations = task_durations(context, task_id) or {}
+    times = {index: Times(seconds=durations[index]) for index in map_indexes if index in durations}
+    date = context.get("logical_date")
+    if date is None or not hasattr(ti, "get_previous_ti"):  # before Airflow 3.2, or a run without a date
+        return times
+    other = ti.model_copy(update={"task_id": task_id})
+    for index in map_indexes:
+        before = other.get_previous_ti(logical_date=date + timedelta(microseconds=1), map_index=index)
+        if before is not None and before.run_id == ti.run_id:
+            times[index] = _times_of(before)
+    return times
+
+
+def _times_of(ti: Any) -> Times:
+    started, queued = ti.start_date, getattr(ti, "queued_dttm", None)
+    return Times(
+        ti.try_number,
+        started.isoformat() if started else "",
+        ti.duration,
+        (started - queued).total_seconds() if started and queued else None,
+    )
+
+
+def rendered_fields(context: Any, task_id: str) -> dict[int, dict[str, Any]] | None:
+    """What the templates of a task became in this run, by map index; None where no task is told.
+
+    As Airflow shows them: secrets masked, long ones cut off, other objects as text.
+    """
+    if AIRFLOW_3:
+        return None
+    from airflow.models.renderedtifields import RenderedTaskInstanceFields as Fields
+
+    ti = context["ti"]
+    with session() as opened:
+        rows = opened.query(Fields.map_index, Fields.rendered_fields).filter_by(
+            dag_id=ti.dag_id, task_id=task_id, run_id=ti.run_id
+        )
+        return {index: dict(fields) for index, fields in rows}
 
 
 def xcom_keys(context: Any, task_id: str, map_index: int) -> list[str] | None:

@@ -8,6 +8,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from stepbridge.code.airflow_names import LIVE_KEYS
 from stepbridge_airflow.compat import MISSING, Missing
 
 PLAIN = (
@@ -98,6 +99,8 @@ def plain_path(context: Mapping[str, Any], path: str) -> Any:
 
 def plain_value(context: Mapping[str, Any], key: str) -> Any:
     """The plain value of one key, or :data:`MISSING`."""
+    if key in LIVE_KEYS:
+        return MISSING
     if key in PARTS:
         source = context.get("ti") if key in ("ti", "task_instance") else context.get(key)
         return MISSING if source is None else _fields(source, PARTS[key])

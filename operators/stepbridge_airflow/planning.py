@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -79,15 +79,16 @@ class Planner:
         for place in found.reads.outside if found and self._cached else ():
             self._operator.log.warning("the cache key does not see all that the step reads: %s", place)
         data = self._context(found, given, names)
-        variable_names = self._variable_names(found)
+        named = self._named(found, given)
+        variable_names = sorted({*self._step.variables, *named.variables})
         variables = environment.variables_of(variable_names)
-        connections = self._connection_names(found)
+        connections = sorted({*self._step.connections, *named.connections})
         captured = {
             name: self._encoder.plain(value, place=f"captured {name!r}")
             for name, value in (found.captured if found else {}).items()
         }
         step = self._step.step_id or f"{self._operator.dag_id}.{self._operator.task_id}"
-        named = {**dict(zip((one.name for one in given.args), args, strict=True)), **kwargs}
+        inputs = {**dict(zip((one.name for one in given.args), args, strict=True)), **kwargs}
         return Plan(
             step=step,
             interface=interface,
@@ -100,7 +101,7 @@ class Planner:
             variables=tuple(variable_names),
             connections=tuple(connections),
             values=environment.values_of(variables, connections),
-            key=self._key(step, interface, found, {**named, **_prefixed(captured)}, data, variables),
+            key=self._key(step, interface, found, {**inputs, **_prefixed(captured)}, data, variables, named),
         )
 
     # code --------------------------------------------------------------------------------------------
@@ -226,13 +227,12 @@ class Planner:
         """Every pull of the code whose task and key are known, answered now."""
         from stepbridge.code.reads import Unresolved
 
-        natives = {one.name: one.value for one in (*given.args, *given.kwargs)}
         answered: dict[tuple[tuple[str, ...], bool, str], Value] = {}
         for call in found.reads.pulls if found is not None else ():
             if call.options:
                 continue
             try:
-                pull = call.resolve({**context.collect(self._airflow, call.context), **natives})
+                pull = call.resolve(self._natives(given, call.context))
             except Unresolved as error:
                 if self._cached:
                     raise OperatorProblem(
@@ -254,11 +254,32 @@ class Planner:
 
     # variables and connections -----------------------------------------------------------------------
 
-    def _variable_names(self, found: Slice | None) -> list[str]:
-        return sorted({*self._step.variables, *(found.reads.variables if found else ())})
+    def _natives(self, given: arguments.Arguments, keys: Sequence[str]) -> dict[str, Any]:
+        """What may stand in names in the code: defaults, the context under *keys*, the arguments."""
+        return {
+            **arguments.defaults(self._function),
+            **context.collect(self._airflow, keys),
+            **{one.name: one.value for one in (*given.args, *given.kwargs)},
+        }
 
-    def _connection_names(self, found: Slice | None) -> list[str]:
-        return sorted({*self._step.connections, *(found.reads.connections if found else ())})
+    def _named(self, found: Slice | None, given: arguments.Arguments) -> _Named:
+        """The Variables and connections that the code names, by itself or by its arguments."""
+        from stepbridge.code.reads import Unresolved
+
+        if found is None:
+            return _Named()
+        names = {"variable": set(found.reads.variables), "connection": set(found.reads.connections)}
+        unknown = []
+        for one in found.reads.lookups:
+            try:
+                name = one.resolve(self._natives(given, one.context))
+            except Unresolved as error:
+                unknown.append(f"{one.place}: {one.what}, and {error} is no argument that is text")
+            else:
+                names[one.kind] |= {name} - {""}
+        return _Named(
+            frozenset(names["variable"]), frozenset(names["connection"]), (*found.reads.dynamic, *unknown)
+        )
 
     # the key -----------------------------------------------------------------------------------------
 
@@ -270,6 +291,7 @@ class Planner:
         inputs: Mapping[str, Value],
         data: ContextData | None,
         variables: Mapping[str, str],
+        named: _Named,
     ) -> Key | None:
         if not self._cached:
             return None
@@ -283,8 +305,7 @@ class Planner:
                 hint="name the image of a pod by its digest, image='name@sha256:...', use code='ship', or "
                 "set cache='off'",
             )
-        if found is not None:
-            self._check_declared(found)
+        self._check_declared(named)
         inputs = {**inputs, **self._paths(inputs)}
         pulled = {
             f"xcom_pull({','.join(pull.task_ids)}|{pull.key}|{pull.single})": pull.value
@@ -315,16 +336,25 @@ class Planner:
         }
         return {name: Inline("json", content) for name, content in found.items() if content}
 
-    def _check_declared(self, found: Slice) -> None:
+    def _check_declared(self, named: _Named) -> None:
         declared = self._step.variables or self._step.connections or self._step.context_keys is not None
-        if found.reads.dynamic and not declared:
+        if named.unknown and not declared:
             raise OperatorProblem(
                 "SB601",
-                "the step reads what is named only when it runs: " + "; ".join(found.reads.dynamic),
+                "the step reads what is named only when it runs: " + "; ".join(named.unknown),
                 place=self._place,
                 hint="name it in the code; or declare the Variables, connections and context keys it can be, "
                 "variables=[...], connections=[...], context_keys=[...]; or set cache='off'",
             )
+
+
+@dataclass(frozen=True)
+class _Named:
+    """The names of Variables and connections, and the places whose names are not known."""
+
+    variables: frozenset[str] = frozenset()
+    connections: frozenset[str] = frozenset()
+    unknown: tuple[str, ...] = ()
 
 
 def _prefixed(captured: Mapping[str, Value]) -> dict[str, Value]:

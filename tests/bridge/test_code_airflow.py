@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -197,8 +198,12 @@ def test_a_captured_xcom_is_refused(here: Project) -> None:
 
 
 REFUSED = {
-    "the dag": ("def f(): return dag.dag_id\n", ":5"),
-    "an operator": ("def f(): return op.task_id\n", ":6"),
+    "the dag": ("def f(): return dag.tags\n", ":5"),
+    "an operator": ("def f(): return op.task_id, op.retries\n", ":6"),
+    "an operator's id among others": ("def f(): return op.task_id, op\n", ":6"),
+    "an id in an f-string": ("def f(): return f'{op.task_id}'\n", ":6"),
+    "an id of a loop": ("for i in 'ab': o = EmptyOperator(task_id='x')\ndef f(): return o.task_id\n", ""),
+    "a computed id": ("o = EmptyOperator(task_id='x' + 'y', dag=dag)\ndef f(): return o.task_id\n", ""),
     "an xcom": ("def f(): return value\n", ":10"),
     "a list of operators": ("def f(): return ops\n", ":11"),
     "an alias": ("def f(): return also\n", ":12"),
@@ -245,6 +250,51 @@ def test_airflow_objects_are_refused(name: str, here: Project) -> None:
     assert ".py:" in caught.value.place
     assert caught.value.place.endswith(line)
     assert caught.value.hint
+
+
+IDS = {
+    "of a module": "op = EmptyOperator(task_id='up1', dag=dag)\ndef train(): return op.task_id, dag.dag_id\n",
+    "of a group": (
+        "with dag2, TaskGroup('g'):\n    with TaskGroup(group_id='h', tooltip='x'):\n"
+        "        op = EmptyOperator(task_id='up1')\ndef train(): return [op.task_id.upper()]\n"
+    ),
+    "of a with": (
+        "with DAG('up1', schedule=None) as named:\n    op = EmptyOperator(task_id='a')\n"
+        "def train(): return (named\n    .dag_id, {op.task_id: 1})\n"
+    ),
+    "of a decorated dag": (
+        "@sdk.dag(schedule=None)\ndef flow():\n    op = EmptyOperator(task_id='up1')\n"
+        "    def inner(): return op.task_id\n    PythonOperator(task_id='b', python_callable=inner)\n"
+        "made = flow()\n"
+    ),
+    "in a lambda": "op = EmptyOperator(task_id='up1', dag=dag)\ntrain = lambda: [op.task_id for _ in 'ab']\n",
+    "in a helper": (
+        "op = EmptyOperator(task_id='up1', dag=dag)\nclass A:\n    def f(self): return op.task_id\n"
+        "def train(): return A().f()\n"
+    ),
+}
+WITH_IDS = (
+    "from airflow import sdk\nfrom airflow.sdk import DAG, TaskGroup\n"
+    "from airflow.providers.standard.operators.empty import EmptyOperator\n"
+    "from airflow.providers.standard.operators.python import PythonOperator\n"
+    "dag = DAG('own', schedule=None)\n"
+)
+
+
+@pytest.mark.parametrize("name", IDS)
+def test_ids_of_operators_are_those_of_airflow(name: str, here: Project, tmp_path: Path) -> None:
+    text = WITH_IDS + IDS[name].replace("with dag2", "with DAG('two', schedule=None)")
+    pick = "made.task_dict['b'].python_callable" if "made" in text else "train"
+    first = here.slice(pick, {"dag.py": text})
+    here.unload()
+    live = json.loads(json.dumps(eval(pick, vars(here.load()))()))
+    assert result(first, tmp_path / "first") == live
+    assert "EmptyOperator" not in text_of(first)
+    more = here.slice(pick, {"dag.py": text.replace("schedule=None", "schedule=None, catchup=False")})
+    assert more.digest == first.digest
+    other = here.slice(pick, {"dag.py": text.replace("up1", "up2")})
+    assert other.digest != first.digest
+    assert result(other, tmp_path / "other") != live
 
 
 def test_project_modules_that_import_airflow_are_sliced(here: Project, tmp_path: Path) -> None:

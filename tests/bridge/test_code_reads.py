@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import textwrap
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from stepbridge.code.facts import Facts
 from stepbridge.code.project import Code
 from stepbridge.code.reading import Reader
-from stepbridge.code.reads import Literal, Reads, ResolvedPull, Unresolved
+from stepbridge.code.reads import (
+    Joined,
+    Literal,
+    Lookup,
+    LookupKind,
+    Parameter,
+    Reads,
+    ResolvedPull,
+    Text,
+    Unresolved,
+)
+from stepbridge.code.reads_record import reads_from, reads_record
 from stepbridge.code.resolve import Finder
 from stepbridge.code.source import read_source
 
@@ -24,6 +38,12 @@ from helpers import save, spread
 from unknown import publish
 NAME = "constant"
 IDS = ["a", "b"]
+"""
+
+IDS = """
+from airflow.sdk import DAG, TaskGroup
+from airflow.providers.amazon.aws.operators.s3 import S3ListOperator
+dag = DAG(dag_id="own")
 """
 
 HELPERS = """
@@ -252,7 +272,7 @@ def test_variables_and_connections(tmp_path: Path) -> None:
 def test_dynamic_names_have_their_place(tmp_path: Path) -> None:
     body = """
     def f(n, ti):
-        Variable.get(n)
+        Variable.get(n[1])
         BaseHook.get_connection(conn_id=n.x)
         S3Hook()
         ti.xcom_pull(task_ids=n.value)
@@ -261,6 +281,137 @@ def test_dynamic_names_have_their_place(tmp_path: Path) -> None:
     found = reads(tmp_path, body)
     assert [int(item.split(":")[1]) for item in found.dynamic] == [13, 14, 15, 16, 17]
     assert found.pulls == ()
+
+
+NAMED_BY_ARGUMENTS = [
+    ("def f(c): S3Hook(c)", {"c": "x"}, ["x"]),
+    ("def f(c): S3Hook(aws_conn_id=c)", {"c": "x"}, ["x"]),
+    ("def f(c=None): S3Hook(c)", {"c": None}, [""]),
+    ("def f(**kw): BaseHook.get_connection(kw['c'])", {"c": "x"}, ["x"]),
+    ("def f(**kw): BaseHook.get_connection(kw.get('c', 'd'))", {"c": "x"}, ["x"]),
+    ("def f(**kw): BaseHook.get_connection(kw.get('c', 'd'))", {}, ["d"]),
+    ("def f(e, ds): Connection.get(f'{e}_{ds}')", {"e": "x", "ds": "2026-01-02"}, ["x_2026-01-02"]),
+    ("def g(a, c='no'): S3Hook(c)\ndef f(c): g(1, c)", {"c": "x"}, ["x"]),
+    ("def g(c='d', **k): S3Hook(c)\ndef f(**kw): g(**kw)", {}, ["d"]),
+    ("def f(c):\n for n in (c, 'l'): S3Hook(n)", {"c": "x"}, ["x"]),
+    ("class A:\n def __init__(self, c): self.c = c\n def g(self): S3Hook(self.c)\n"
+     "def f(c): A(c).g()", {"c": "x"}, ["x"]),
+    ("class A:\n def __init__(self, c):\n  S3Hook(c)\ndef f(c): A(c=c)", {"c": "x"}, ["x"]),
+    ("class B:\n def __init__(self, c): self.c = c\n def g(self): S3Hook(self.c)\n"
+     "class A:\n def __init__(self, c): self.c = c\n def g(self): return B(self.c)\n"
+     "def f(c): A(c).g()", {"c": "x"}, ["x"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("body", "arguments", "names"), NAMED_BY_ARGUMENTS)
+def test_connections_named_by_arguments(
+    body: str, arguments: dict[str, object], names: list[str], tmp_path: Path
+) -> None:
+    found = reads(tmp_path, body, frozenset(arguments) - {"ds"})
+    assert [one.resolve(arguments) for one in found.lookups] == names
+    assert {one.kind for one in found.lookups} == {"connection"}
+    assert [one.context for one in found.lookups] == [("ds",) if "ds" in arguments else ()]
+    assert found.dynamic == ()
+    if arguments:
+        with pytest.raises(Unresolved):
+            found.lookups[0].resolve(dict.fromkeys(arguments, 1.5))
+
+
+NOT_BY_ARGUMENTS = {
+    "rebound": "def f(c):\n c = c.lower()\n S3Hook(c)",
+    "an item": "def f(c): S3Hook(c['x'])",
+    "set twice": "class A:\n def __init__(s, c): s.c = c\n def g(s): s.c = 'x'\n def h(s): S3Hook(s.c)\n"
+    "def f(c): A(c)",
+    "set from outside": "class A:\n def __init__(s, c): s.c = c\n def h(s): S3Hook(s.c)\n"
+    "def f(c):\n a = A(c)\n a.c = 'x'\n a.h()",
+    "set out of sight": "class A:\n def __init__(s, c): s.c = c\n def h(s): S3Hook(s.c)\n"
+    "def f(c, n):\n a = A(c)\n setattr(a, n, 'x')",
+    "on a condition": "class A:\n def __init__(s, c):\n  if c: s.c = c\n def h(s): S3Hook(s.c)\n"
+    "def f(c): A(c)",
+    "of a subclass": "class B:\n def h(s): S3Hook(s.c)\nclass A(B):\n def __init__(s, c): s.c = c\n"
+    "def f(c): A(c)",
+    "by another name": "class A:\n def __init__(s, c): s.c = c\n def h(s): S3Hook(s.c)\n"
+    "def f(c):\n B = A\n B(c)",
+    "given as a class": "class A:\n def __init__(s, c): s.c = c\n def h(s): S3Hook(s.c)\n"
+    "def f(c): publish(A)",
+    "no text": "def f(): S3Hook([1])",
+}
+
+
+@pytest.mark.parametrize("name", NOT_BY_ARGUMENTS)
+def test_connections_that_no_argument_names(name: str, tmp_path: Path) -> None:
+    found = reads(tmp_path, NOT_BY_ARGUMENTS[name], frozenset({"c", "n"}))
+    assert found.dynamic, found.lookups
+
+
+PIECES = st.builds(Literal, st.text()) | st.builds(Parameter, st.text(), st.none() | st.text())
+
+
+@given(
+    PIECES | st.builds(Joined, st.lists(PIECES, max_size=3).map(tuple)),
+    st.sampled_from(["variable", "connection"]),
+    st.lists(st.text(max_size=3)).map(tuple),
+)
+def test_lookups_stand_in_records(name: Text, kind: LookupKind, context: tuple[str, ...]) -> None:
+    kept = Reads(lookups=(Lookup(kind, name, "a call", "dag.py:3", context),), variables=frozenset({"a"}))
+    assert reads_from(json.loads(json.dumps(reads_record(kept)))) == kept
+
+
+def test_nothing_is_looked_up_by_none(tmp_path: Path) -> None:
+    found = reads(tmp_path, "def g(c=None):\n if c: S3Hook(c)\ndef f(): g()")
+    assert (found.lookups, found.connections, found.dynamic) == ((), frozenset(), ())
+
+
+def test_the_second_argument_of_http_hooks(tmp_path: Path) -> None:
+    body = """
+    from airflow.providers.http.hooks.http import HttpHook
+    def f(method):
+        HttpHook(method, "api")
+        HttpHook(method)
+    """
+    found = reads(tmp_path, body)
+    assert (found.connections, found.lookups) == ({"api"}, ())
+    assert [item.rpartition(": ")[2] for item in found.dynamic] == ["HttpHook() takes its default connection"]
+
+
+PULLED_BY_ID = {
+    "an operator": "op = S3ListOperator(task_id='up', dag=dag)",
+    "of a dag": "with DAG('d'):\n op = S3ListOperator(task_id='up')",
+    "in an if": "if NAME:\n op = S3ListOperator(task_id='up', dag=dag)",
+    "in a group": "with DAG('d'):\n with TaskGroup('g'):\n  op = S3ListOperator(task_id='up')",
+    "in groups": "with DAG('d'), TaskGroup('g'):\n with TaskGroup(group_id='h'):\n"
+    "  op = S3ListOperator(task_id='up')",
+}
+
+
+@pytest.mark.parametrize("name", PULLED_BY_ID)
+def test_pulls_by_the_id_of_an_operator(name: str, tmp_path: Path) -> None:
+    text = IDS + PULLED_BY_ID[name] + "\ndef f(ti): return ti.xcom_pull(task_ids=op.task_id, key='k')"
+    found = reads(tmp_path, text)
+    full = {"in a group": "g.up", "in groups": "g.h.up"}.get(name, "up")
+    assert [pull.resolve({}) for pull in found.pulls] == [ResolvedPull((full,), True, "k")]
+    assert found.dynamic == ()
+
+
+NOT_BY_ID = {
+    "bound twice": "op = S3ListOperator(task_id='up', dag=dag)\nop = S3ListOperator(task_id='v', dag=dag)",
+    "a parameter too": "op = S3ListOperator(task_id='up', dag=dag)\ndef g(op): pass",
+    "in a factory": "def g():\n global op\n op = S3ListOperator(task_id='up', dag=dag)",
+    "in a loop": "for _ in IDS: op = S3ListOperator(task_id='up', dag=dag)",
+    "in a group without prefix": "with DAG('d'), TaskGroup('g', prefix_group_id=False):\n"
+    " op = S3ListOperator(task_id='up')",
+    "in some with": "with publish():\n op = S3ListOperator(task_id='up')",
+    "in a given group": "op = S3ListOperator(task_id='up', task_group=publish())",
+    "by more words": "op = S3ListOperator(task_id='up', **publish())",
+    "not Airflow's": "op = publish.SomeOperator(task_id='up')",
+    "set later": "op = S3ListOperator(task_id='up', dag=dag)\nop.task_id = 'v'",
+}
+
+
+@pytest.mark.parametrize("name", NOT_BY_ID)
+def test_ids_that_the_text_does_not_say(name: str, tmp_path: Path) -> None:
+    text = IDS + NOT_BY_ID[name] + "\ndef f(ti): return ti.xcom_pull(task_ids=op.task_id)"
+    assert reads(tmp_path, text).dynamic
 
 
 def test_literal_is_plain() -> None:
@@ -291,7 +442,7 @@ def test_variables_of_the_context(body: str, tmp_path: Path) -> None:
 
 
 UNNAMED_VARIABLES = [
-    "def f(n, **c): return c['var']['value'].get(n)",
+    "def f(n, **c): return c['var']['value'].get(n[0])",
     "def f(n, **c): return publish(c['var'])",
     "def f(**c): return publish(c.get('var'))",
     "def f(var): return publish(var['value'])",

@@ -136,6 +136,36 @@ def test_any_use_of_a_withheld_key_names_it(make, use: Any) -> None:
     assert 'context_keys=["inlets"]' in str(caught.value)
 
 
+@pytest.mark.parametrize("complete", [True, False])
+@pytest.mark.parametrize("key", ["outlet_events", "task_state_store", "asset_state_store"])
+def test_what_would_be_written_into_nothing_names_the_item(make, key: str, complete: bool) -> None:
+    context, _ = make({"ds": "x"}, names=("ds", key), complete=complete)
+    for use in (lambda it: it["goods"], lambda it: it.__setitem__("goods", 1)):
+        with pytest.raises(OperatorProblem, match="SB504") as caught:
+            use(context[key])
+        assert caught.value.place == f"context[{key!r}]['goods']"
+        assert "would reach nothing" in str(caught.value)
+        assert "context_keys" not in str(caught.value)
+
+
+def test_attributes_that_are_set_reach_nothing(make) -> None:
+    context, _ = make(FULL)
+    for name in ("ti", "dag_run", "dag", "task"):
+        with pytest.raises(OperatorProblem, match=rf"SB504 at \w+\.note: 'note' .* {name!r}.*reach nothing"):
+            context[name].note = "x"
+
+
+def test_keys_that_are_set_are_told_once(make, caplog: pytest.LogCaptureFixture) -> None:
+    context, _ = make({"ds": "x"})
+    copied = copy.copy(context)
+    copied["mine"] = {**context, "other": 1}
+    assert caplog.records == []
+    context["mine"] = 1
+    context["mine"] = 2
+    assert (context["mine"], type(copied)) == (2, type(context))
+    assert [one.getMessage().partition(" is set")[0] for one in caplog.records] == ["context['mine']"]
+
+
 def test_a_context_with_withheld_keys_can_be_printed_copied_and_passed_on(make) -> None:
     context, _ = make({"ds": "x"}, names=("ds", "inlets"))
     assert "<unavailable: inlets>" in repr(dict(context))

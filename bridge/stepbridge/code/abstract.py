@@ -54,11 +54,39 @@ class Each:
 
 
 @dataclass(frozen=True)
+class Nothing:
+    """None."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """An instance of a first-party class.
+
+    :param kept: the attributes whose values are texts or None.
+    """
+
+    kept: tuple[tuple[str, Text | Each | Nothing], ...]
+
+
+@dataclass(frozen=True)
 class Unclear:
     """Anything else."""
 
 
-Value = Context | Instance | Key | Accessor | Each | Unclear | Literal | Parameter | Joined | Listed
+Value = (
+    Context
+    | Instance
+    | Key
+    | Accessor
+    | Each
+    | Nothing
+    | Made
+    | Unclear
+    | Literal
+    | Parameter
+    | Joined
+    | Listed
+)
 UNCLEAR = Unclear()
 VAR = Key("var")
 Body = Sequence[ast.AST]
@@ -163,6 +191,8 @@ class Evaluator:
         match node:
             case ast.Constant(value=str() | int() as found) if not isinstance(found, bool):
                 return Literal(found)
+            case ast.Constant(value=None):
+                return Nothing()
             case ast.Name(id=name):
                 return frame.env[name] if name in frame.env else self._global(name, frame)
             case ast.JoinedStr() | ast.BinOp(op=ast.Add() | ast.Mod()):
@@ -173,8 +203,12 @@ class Evaluator:
                 return Listed(texts) if len(texts) == len(values) else UNCLEAR
             case ast.Subscript(value=inner, slice=index):
                 return self._item(self.value(inner, frame), self.value(index, frame))
-            case ast.Attribute(value=inner, attr="value" | "json") if self.value(inner, frame) == VAR:
-                return Accessor()
+            case ast.Attribute(value=ast.Name(id=name), attr="task_id" | "dag_id" as attribute) if (
+                name not in frame.env and (name, attribute) in frame.facts.ids
+            ):
+                return Literal(frame.facts.ids[name, attribute])
+            case ast.Attribute(value=inner, attr=attribute):
+                return _member(self.value(inner, frame), attribute)
             case ast.Call():
                 return self._called(node, frame)
             case ast.IfExp(body=left, orelse=right):
@@ -189,10 +223,11 @@ class Evaluator:
         if formatted is not None:
             return self._joined(formatted, frame)
         match node:
-            case ast.Call(func=ast.Attribute(value=inner, attr=attribute), args=[first, *_]) if (
+            case ast.Call(func=ast.Attribute(value=inner, attr=attribute), args=[first, *rest]) if (
                 attribute in GETTERS
             ):
-                return self._item(self.value(inner, frame), self.value(first, frame))
+                default = self.value(rest[0], frame) if rest else UNCLEAR
+                return self._item(self.value(inner, frame), self.value(first, frame), default)
             case ast.Call() if self.gives_context(node, frame):
                 return Context()
             case ast.Call(func=ast.Name(id="str"), args=[inner]):
@@ -201,12 +236,14 @@ class Evaluator:
                 return self.value(inner, frame)
         return UNCLEAR
 
-    def _item(self, inner: Value, index: Value) -> Value:
+    def _item(self, inner: Value, index: Value, default: Value = UNCLEAR) -> Value:
         if isinstance(inner, Context) and isinstance(index, Literal) and isinstance(index.value, str):
             name = index.value
             if name in TASK_INSTANCE_KEYS and name not in self.given:
                 return Instance()
-            return Key(name) if name in CONTEXT_KEYS and name not in self.given else Parameter(name)
+            if name in CONTEXT_KEYS and name not in self.given:
+                return Key(name)
+            return Parameter(name, default.value if isinstance(default, Literal) else None)
         if inner == VAR and isinstance(index, Literal) and index.value in ("value", "json"):
             return Accessor()
         return UNCLEAR
@@ -335,6 +372,13 @@ def own(body: Body) -> Iterator[ast.AST]:
         yield node
         if not isinstance(node, (*FUNCTIONS, ast.Lambda)):
             pending.extend(reversed(list(ast.iter_child_nodes(node))))
+
+
+def _member(owner: Value, name: str) -> Value:
+    """The value of an attribute."""
+    if owner == VAR and name in ("value", "json"):
+        return Accessor()
+    return dict(owner.kept).get(name, UNCLEAR) if isinstance(owner, Made) else UNCLEAR
 
 
 def merge(first: Value | None, second: Value) -> Value:

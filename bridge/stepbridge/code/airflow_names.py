@@ -141,6 +141,9 @@ TEXT_KEYS = frozenset(
 )
 """Keys whose values are text."""
 
+LIVE_KEYS = frozenset({"asset_state_store", "outlet_events", "task_state_store"})
+"""Keys whose values are there to be written to: a copy of them would swallow what is written."""
+
 TASK_INSTANCE_KEYS = frozenset({"ti", "task_instance"})
 
 

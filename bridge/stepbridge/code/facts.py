@@ -5,9 +5,11 @@ from __future__ import annotations
 import ast
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from functools import cached_property
 
 from stepbridge.code.airflow_names import DROPPED_REFUSED, is_airflow
 from stepbridge.code.bound import Chain, bound_in, parameters, root
+from stepbridge.code.fixed_ids import fixed_ids
 from stepbridge.code.nodes import DEFINITIONS, FUNCTIONS, Imported, Node, absolute, flatten
 from stepbridge.code.source import Source
 from stepbridge.code.uses import Uses, analyse
@@ -99,6 +101,16 @@ class Facts:
     def names(self) -> set[str]:
         """The names that the module binds."""
         return {name for level, name in self.bound if not level}
+
+    @cached_property
+    def ids(self) -> dict[tuple[str, str], str]:
+        """The ids that the text says: of ``(operator's name, "task_id")`` and ``(DAG's name, "dag_id")``."""
+        return fixed_ids(self.source.tree, self._names_airflow)
+
+    def _names_airflow(self, node: ast.expr) -> bool:
+        name = root(node)
+        level = len(self.opened)
+        return name is not None and any(is_airflow(entry.module) for entry in self.imported(name, level))
 
     def _read_imports(self) -> None:
         for node in self.nodes:

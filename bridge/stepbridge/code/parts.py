@@ -217,7 +217,8 @@ def region_parts(region: Region, prefix: str) -> dict[str, Part]:
         for name in names:
             texts[name].append(units.form(node))
             kinds[name] = _stronger(kinds.get(name), _kind(region, node))
-    return {prefix + name: Part(kinds[name], text_digest(*found)) for name, found in texts.items()}
+    parts = {prefix + name: Part(kinds[name], text_digest(*found)) for name, found in texts.items()}
+    return parts | {prefix + name: Part("value", text_digest(text)) for name, text in region.ids.items()}
 
 
 def _kind(region: Region, node: Node) -> str:

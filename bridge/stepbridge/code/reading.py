@@ -14,7 +14,6 @@ from stepbridge.code.abstract import (
     Body,
     Context,
     Each,
-    Evaluator,
     Frame,
     Instance,
     Key,
@@ -24,6 +23,7 @@ from stepbridge.code.abstract import (
 from stepbridge.code.airflow_names import CONTEXT_KEYS, OBJECT_KEYS, TEXT_KEYS
 from stepbridge.code.bound import dotted, parameters
 from stepbridge.code.facts import Facts
+from stepbridge.code.instances import made, maker, receiver
 from stepbridge.code.literal import code_text, global_name
 from stepbridge.code.nodes import FUNCTIONS
 from stepbridge.code.reads import (
@@ -36,6 +36,7 @@ from stepbridge.code.reads import (
     Reads,
     parameter_names,
 )
+from stepbridge.code.services import Services
 
 _DEPTH = 12
 _PULL_NAMES = ("task_ids", "dag_id", "key", "include_prior_dates")
@@ -43,16 +44,13 @@ _PLAIN_CALLS = frozenset({"bool", "len", "isinstance", "type", "id", "callable"}
 
 
 @dataclass
-class Reader(Evaluator):
+class Reader(Services):
     """Collects :class:`Reads`."""
 
     attributes: set[str] = field(default_factory=set)
     escapes: list[str] = field(default_factory=list)
     pulls: list[PullCall] = field(default_factory=list)
     pushes: list[str] = field(default_factory=list)
-    variables: set[str] = field(default_factory=set)
-    connections: set[str] = field(default_factory=set)
-    dynamic: list[str] = field(default_factory=list)
     _seen: set[tuple[int, tuple[tuple[str, Value], ...]]] = field(default_factory=set)
 
     def reads(self) -> Reads:
@@ -66,6 +64,7 @@ class Reader(Evaluator):
             dynamic=tuple(dict.fromkeys(self.dynamic)),
             attributes=frozenset(self.attributes),
             pushes=tuple(dict.fromkeys(self.pushes)),
+            lookups=tuple(dict.fromkeys(self.lookups)),
         )
 
     def entry(self, facts: Facts, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> None:
@@ -198,7 +197,7 @@ class Reader(Evaluator):
         """``Variable`` or ``get_current_context`` used otherwise than by a direct call."""
         chain = self.airflow_name(node, frame)
         if "Variable" in chain or self.airflow_module(node, frame):
-            self._unclear(node, frame, f"{ast.unparse(node)} is used other than by a call of Variable.get")
+            self.unclear(node, frame, f"{ast.unparse(node)} is used other than by a call of Variable.get")
         elif chain[-1:] == ("get_current_context",):
             self._escape(node, frame)
         else:
@@ -207,12 +206,9 @@ class Reader(Evaluator):
 
     def _escape(self, node: ast.AST, frame: Frame) -> None:
         if isinstance(node, ast.expr) and _gives_variables(self.value(node, frame)):
-            self._unclear(node, frame, f"Variables by a computed name: {ast.unparse(node)}")
+            self.unclear(node, frame, f"Variables by a computed name: {ast.unparse(node)}")
         else:
             self.escapes.append(frame.facts.source.place(node))
-
-    def _unclear(self, node: ast.AST, frame: Frame, what: str) -> None:
-        self.dynamic.append(f"{frame.facts.source.place(node)}: {what}")
 
     def _nested(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda, frame: Frame) -> None:
         own = {item.arg for item in parameters(node.args)}
@@ -236,7 +232,7 @@ class Reader(Evaluator):
             self._inner(node.value, frame)
         elif _gives_variables(self.value(node.value, frame)):
             if isinstance(self.value(node.value, frame), Accessor):
-                self._take(node.slice, self.variables, "a Variable", node, frame)
+                self.take(node.slice, "variable", "a Variable", node, frame)
             elif not isinstance(self.value(node, frame), Accessor):
                 self._escape(node.value, frame)
             self._inner(node.value, frame)
@@ -317,7 +313,7 @@ class Reader(Evaluator):
     def _call(self, node: ast.Call, frame: Frame) -> None:
         if isinstance(node.func, ast.Attribute) and self._method(node, node.func, frame):
             return
-        if self._service(node, frame):
+        if self.service(node, frame):
             self._arguments(node, frame)
             return
         if self.gives_context(node, frame):
@@ -334,6 +330,8 @@ class Reader(Evaluator):
         found = self.definition(node.func, frame, carries)
         if found is not None and isinstance(found[1], FUNCTIONS):
             self._followed(node, found[0], found[1], frame)
+            return
+        if found is not None and isinstance(found[1], ast.ClassDef) and self._made(node, *found, frame):
             return
         self._visit(node.func, frame)
         self._arguments(node, frame)
@@ -373,9 +371,9 @@ class Reader(Evaluator):
         elif isinstance(value, Instance) and function.attr == "xcom_push":
             self.pushes.append(frame.facts.source.place(node))
         elif isinstance(value, Accessor) and function.attr in GETTERS and node.args:
-            self._take(node.args[0], self.variables, "a Variable", node, frame)
+            self.take(node.args[0], "variable", "a Variable", node, frame)
         elif _gives_variables(value):
-            self._unclear(node, frame, f"Variables by a computed name: {ast.unparse(node)}")
+            self.unclear(node, frame, f"Variables by a computed name: {ast.unparse(node)}")
         else:
             return False
         self._inner(function.value, frame)
@@ -391,7 +389,7 @@ class Reader(Evaluator):
         ids = self._expressions(given.pop("task_ids", None), frame)
         keys = self._expressions(given.pop("key", None), frame)
         if ids is None or keys is None or unpacked:
-            self._unclear(node, frame, f"xcom_pull of a computed task id or key: {ast.unparse(node)}")
+            self.unclear(node, frame, f"xcom_pull of a computed task id or key: {ast.unparse(node)}")
             return
         options = tuple(sorted(set(given) - {"default"}))
         for one in ids:
@@ -409,59 +407,47 @@ class Reader(Evaluator):
             return value.values
         return (value,) if isinstance(value, Literal | Parameter | Joined | Listed) else None
 
-    def _service(self, node: ast.Call, frame: Frame) -> bool:
-        """Variables, connections and hooks."""
-        chain = self.airflow_name(node.func, frame)
-        if chain[-2:] == ("Variable", "get"):
-            self._named(node, ("key",), self.variables, "Variable.get", frame)
-        elif chain[-1:] in (("get_connection",), ("get_connection_from_secrets",), ("get_hook",)):
-            self._named(node, ("conn_id",), self.connections, chain[-1], frame)
-        elif chain[-2:] == ("Connection", "get"):
-            self._named(node, ("conn_id",), self.connections, "Connection.get", frame)
-        elif chain and chain[-1].endswith("Hook"):
-            self._hook(node, chain[-1], frame)
-        else:
-            return False
-        return True
-
-    def _hook(self, node: ast.Call, name: str, frame: Frame) -> None:
-        words = [word for word in node.keywords if word.arg and word.arg.endswith("conn_id")]
-        if not words and not node.args:
-            self._unclear(node, frame, f"{name}() takes its default connection")
-        for word in words:
-            self._take(word.value, self.connections, name, node, frame)
-        if not words and node.args:
-            self._take(node.args[0], self.connections, name, node, frame)
-
-    def _named(self, node: ast.Call, words: tuple[str, ...], into: set[str], what: str, frame: Frame) -> None:
-        found = node.args[0] if node.args else None
-        for word in node.keywords:
-            if word.arg in words:
-                found = word.value
-        if found is None:
-            self._unclear(node, frame, f"{what} of a computed name")
-        else:
-            self._take(found, into, what, node, frame)
-
-    def _take(self, item: ast.expr, into: set[str], what: str, node: ast.AST, frame: Frame) -> None:
-        value = self.value(item, frame)
-        options = value.values if isinstance(value, Each) else (value,)
-        for option in options:
-            if isinstance(option, Literal):
-                into.add(str(option.value))
-            elif isinstance(option, Joined) and all(isinstance(part, Literal) for part in option.parts):
-                into.add("".join(str(part.value) for part in option.parts if isinstance(part, Literal)))
-            else:
-                self._unclear(node, frame, f"{what} of a computed name: {ast.unparse(item)}")
-
     # helpers -----------------------------------------------------------------------------------------------
 
     def _followed(
         self, call: ast.Call, facts: Facts, node: ast.FunctionDef | ast.AsyncFunctionDef, frame: Frame
     ) -> None:
         """A call of a first-party function: read it with what it is given."""
+        self.function(facts, node, self._given(call, facts, node, frame), frame.depth + 1)
+
+    def _made(self, call: ast.Call, facts: Facts, cls: ast.stmt, frame: Frame) -> bool:
+        """A call of a first-party class: read its methods with what the instance keeps of the arguments."""
+        init = maker(cls) if isinstance(cls, ast.ClassDef) else None
+        if init is None or not isinstance(cls, ast.ClassDef):
+            return False
+        env = self._given(call, facts, init, frame, own=1)
+        inner = Frame(facts, dict(env), {}, {}, frame.depth + 1)
+        self.open(inner, init.body)
+        kept = made(self, init, inner, [one.source.tree for one in dict.fromkeys((facts, frame.facts))])
+        self.function(facts, init, env, frame.depth + 1)
+        for member in cls.body:
+            if isinstance(member, FUNCTIONS) and member is not init:
+                values: dict[str, Value] = {item.arg: UNCLEAR for item in parameters(member.args)}
+                if receiver(member):
+                    values[receiver(member)] = kept
+                self.function(facts, member, values, frame.depth + 1)
+        return True
+
+    def _given(
+        self,
+        call: ast.Call,
+        facts: Facts,
+        node: ast.FunctionDef | ast.AsyncFunctionDef,
+        frame: Frame,
+        own: int = 0,
+    ) -> dict[str, Value]:
+        """The values that the parameters of *node* have in *call*, whose arguments are read here.
+
+        :param own: how many first parameters the call does not fill: ``self``.
+        """
         env: dict[str, Value] = {item.arg: UNCLEAR for item in parameters(node.args)}
-        positional = [item.arg for item in (*node.args.posonlyargs, *node.args.args)]
+        every = [item.arg for item in (*node.args.posonlyargs, *node.args.args)]
+        positional = every[own:]
         for name, default in _default_values(node):
             env[name] = self.value(default, Frame(facts, {}, {}, {}, 0))
         if facts is frame.facts and node.name in frame.inner:
@@ -485,9 +471,9 @@ class Reader(Evaluator):
             elif isinstance(value, Context | Instance):
                 self._escape(word.value, frame)
         if spread:
-            named = {word.arg for word in call.keywords} | set(positional[: len(call.args)])
+            named = {word.arg for word in call.keywords} | set(every[: own + len(call.args)])
             self._spread(node, env, named)
-        self.function(facts, node, env, frame.depth + 1)
+        return env
 
     def _spread(
         self, node: ast.FunctionDef | ast.AsyncFunctionDef, env: dict[str, Value], named: set[str | None]
@@ -499,7 +485,8 @@ class Reader(Evaluator):
             elif item.arg not in named and item.arg in CONTEXT_KEYS and item.arg not in self.given:
                 env[item.arg] = self.key(item.arg)
             elif item.arg not in named and item is not node.args.vararg:
-                env[item.arg] = Parameter(item.arg)
+                known = env.get(item.arg)
+                env[item.arg] = Parameter(item.arg, known.value if isinstance(known, Literal) else None)
 
     def _passed(self, item: ast.expr, frame: Frame) -> Value:
         value = self.value(item, frame)

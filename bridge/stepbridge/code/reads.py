@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal as TypingLiteral
 
 
 @dataclass(frozen=True)
@@ -15,9 +16,13 @@ class Literal:
 
 @dataclass(frozen=True)
 class Parameter:
-    """The value of a parameter of the step's function, or of a key of its ``**kwargs``."""
+    """The value of a parameter of the step's function, or of a key of its ``**kwargs``.
+
+    :param default: what stands in its place where it is not given: ``kwargs.get("name", "default")``.
+    """
 
     name: str
+    default: str | int | None = None
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,7 @@ class Listed:
 
 Text = Literal | Parameter | Joined
 Expression = Text | Listed
+LookupKind = TypingLiteral["variable", "connection"]
 
 
 class Unresolved(Exception):
@@ -91,10 +97,38 @@ class PullCall:
         return ResolvedPull((_text(self.task_ids, arguments),), True, key)
 
 
+@dataclass(frozen=True)
+class Lookup:
+    """A Variable or connection that is named by an argument: ``PostgresHook(conn_id)``.
+
+    :param kind: ``variable`` or ``connection``.
+    :param what: the call in words, for errors.
+    :param place: file and line.
+    :param context: context keys whose values :meth:`resolve` needs besides the step's arguments: ``ds``.
+    """
+
+    kind: LookupKind
+    name: Text
+    what: str
+    place: str
+    context: tuple[str, ...] = ()
+
+    def resolve(self, arguments: Mapping[str, object]) -> str:
+        """The name with the values of the step's arguments, and of the keys in :attr:`context`.
+
+        Empty where the argument is None: then the code names nothing.
+
+        :raises Unresolved: an argument that it needs is not there or is not text.
+        """
+        if isinstance(self.name, Parameter) and _argument(self.name, arguments) is None:
+            return ""
+        return _text(self.name, arguments)
+
+
 def parameter_names(expression: Expression | None) -> set[str]:
     """The names of the values that an expression needs."""
     match expression:
-        case Parameter(name):
+        case Parameter(name=name):
             return {name}
         case Joined(items) | Listed(items):
             return set().union(*(parameter_names(item) for item in items))
@@ -102,16 +136,18 @@ def parameter_names(expression: Expression | None) -> set[str]:
 
 
 def _argument(parameter: Parameter, arguments: Mapping[str, object]) -> object:
-    if parameter.name not in arguments:
+    if parameter.name in arguments:
+        return arguments[parameter.name]
+    if parameter.default is None:
         raise Unresolved(parameter.name)
-    return arguments[parameter.name]
+    return parameter.default
 
 
 def _text(expression: Expression, arguments: Mapping[str, object]) -> str:
     match expression:
         case Literal(value):
             return str(value)
-        case Parameter(name):
+        case Parameter(name=name):
             found = _argument(expression, arguments)
             if not isinstance(found, str | int):
                 raise Unresolved(name)
@@ -133,6 +169,7 @@ class Reads:
     :param pushes: places of ``ti.xcom_push``.
     :param variables: names of Airflow Variables.
     :param connections: ids of Airflow connections.
+    :param lookups: Variables and connections that are named by arguments.
     :param dynamic: places where a key, id, Variable, connection or module is named at run time.
     :param outside: places that read what the cache key does not see, environment variables and files:
         ``features.py:12 reads the environment variable MODE``.
@@ -147,3 +184,4 @@ class Reads:
     attributes: frozenset[str] = frozenset()
     pushes: tuple[str, ...] = ()
     outside: tuple[str, ...] = ()
+    lookups: tuple[Lookup, ...] = ()

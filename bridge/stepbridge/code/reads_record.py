@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from stepbridge.code.reads import Expression, Joined, Listed, Literal, Parameter, PullCall, Reads
+from stepbridge.code.reads import Expression, Joined, Listed, Literal, Lookup, Parameter, PullCall, Reads
 
 _SETS = ("context_keys", "variables", "connections", "attributes")
 _TUPLES = ("escapes", "dynamic", "pushes", "outside")
@@ -19,7 +19,16 @@ def reads_record(reads: Reads) -> dict[str, Any]:
         for pull in reads.pulls
     ]
     found: dict[str, Any] = {name: sorted(getattr(reads, name)) for name in _SETS}
-    return {**found, **{name: list(getattr(reads, name)) for name in _TUPLES}, "pulls": pulls}
+    lookups = [
+        {**vars(lookup), "name": _spelled(lookup.name), "context": list(lookup.context)}
+        for lookup in reads.lookups
+    ]
+    return {
+        **found,
+        **{name: list(getattr(reads, name)) for name in _TUPLES},
+        "pulls": pulls,
+        "lookups": lookups,
+    }
 
 
 def reads_from(record: dict[str, Any]) -> Reads:
@@ -34,17 +43,21 @@ def reads_from(record: dict[str, Any]) -> Reads:
         )
         for pull in record["pulls"]
     ]
+    lookups = [
+        Lookup(**{**lookup, "name": _expression(lookup["name"]), "context": tuple(lookup["context"])})
+        for lookup in record["lookups"]
+    ]
     fields: dict[str, Any] = {name: frozenset(record[name]) for name in _SETS}
     fields |= {name: tuple(record[name]) for name in _TUPLES}
-    return Reads(**fields, pulls=tuple(pulls))
+    return Reads(**fields, pulls=tuple(pulls), lookups=tuple(lookups))
 
 
 def _spelled(expression: Expression | None) -> list[Any] | None:
     match expression:
         case Literal(value):
             return ["literal", value]
-        case Parameter(name):
-            return ["parameter", name]
+        case Parameter(name, default):
+            return ["parameter", name, default]
         case Joined(parts):
             return ["joined", [_spelled(part) for part in parts]]
         case Listed(items):
@@ -56,8 +69,8 @@ def _expression(spelled: Any) -> Any:
     match spelled:
         case ["literal", value]:
             return Literal(value)
-        case ["parameter", name]:
-            return Parameter(name)
+        case ["parameter", name, default]:
+            return Parameter(name, default)
         case ["joined", parts]:
             return Joined(tuple(map(_expression, parts)))
         case ["listed", items]:

@@ -13,6 +13,7 @@ from stepbridge.code.bound import Chain, Import
 from stepbridge.code.closure import Closure, Target
 from stepbridge.code.dynamic_names import named_module, renames_import_module
 from stepbridge.code.facts import Facts
+from stepbridge.code.fixed_ids import reads_in
 from stepbridge.code.nodes import DEFINITIONS, FUNCTIONS, Imported, Node, absolute
 from stepbridge.code.python_names import BUILTINS
 from stepbridge.code.scope import (
@@ -22,6 +23,8 @@ from stepbridge.code.scope import (
 from stepbridge.code.source import Edit, Source
 from stepbridge.code.uses import Annotation, LocalImport, Uses
 from stepbridge.failures import CodeProblem
+
+_IDS = ("task_id", "dag_id")
 
 
 class Project(Protocol):
@@ -57,6 +60,7 @@ class Region:
     :param live: the live module's globals, where the file is loaded.
     :param docstrings: True where docstrings count.
     :param needed: names that the selected code reads, with the levels they belong to.
+    :param ids: the ids of operators and DAGs that stand in the text that ships, by what the code writes.
     """
 
     facts: Facts
@@ -71,6 +75,7 @@ class Region:
     whole: bool = False
     docstrings: bool = False
     needed: set[tuple[int, str]] = field(default_factory=set)
+    ids: dict[str, str] = field(default_factory=dict)
     _pending: list[Node] = field(default_factory=list)
 
     @cached_property
@@ -272,6 +277,8 @@ class Region:
             self.need_at(name, node.level, node.line, optional=True)
 
     def _read(self, name: str, chains: set[Chain], node: Node, line: int, uses: Uses) -> None:
+        if self._fixed(name, chains, node):
+            return
         level = 0 if self._is_lambda(node) else node.level
         if self._is_lambda(node) and name in self.captured.cells:
             self.closure.capture(name, line)
@@ -279,6 +286,23 @@ class Region:
         for entry in self.facts.imported(name, level):
             self._used(entry, chains, line)
         self.need_at(name, level, line, optional=name in uses.guarded)
+
+    def _fixed(self, name: str, chains: set[Chain], node: Node) -> bool:
+        """Write the ids themselves where code reads only ``operator.task_id``, and no object of the DAG."""
+        if not chains or not all(chain and chain[0] in _IDS for chain in chains):
+            return False
+        ids = {(name, chain[0]): self.facts.ids.get((name, chain[0])) for chain in chains}
+        known = {place: text for place, text in ids.items() if text is not None}
+        found = reads_in(node.stmt, known)
+        if len(known) < len(ids) or not found:
+            return False
+        for read, text in found.items():
+            start, end = self.source.start(read), self.source.end(read)
+            edit = Edit(start, end, "(" + repr(text) + "\n" * (end[0] - start[0]) + ")")
+            if edit not in self.edits:
+                self.edits.append(edit)
+        self.ids |= {".".join(place): text for place, text in known.items()}
+        return True
 
     def _used(self, entry: Imported, chains: set[Chain], line: int) -> None:
         place = self.source.place(line)

@@ -20,7 +20,31 @@ KEYS = CONTEXT_KEYS - {"context"}
 
 
 class Context(dict[str, Any]):
-    """Airflow's context: plain values, four reduced objects, and :class:`Unavailable` for the rest."""
+    """Airflow's context: plain values, four reduced objects, and :class:`Unavailable` for the rest.
+
+    What code sets in it stays in the step, and a line of the log says so, once for each key.
+    """
+
+    _watched: frozenset[str] | None = None
+
+    def watch(self) -> None:
+        """From here on, say what is set."""
+        self._watched = frozenset()
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        """Set it for the step's own code."""
+        if self._watched is not None and key not in self._watched:
+            import logging
+
+            self._watched |= {key}
+            logging.getLogger("airflow.task").warning(
+                "context[%r] is set in the step only: Airflow, and map_index_template, do not see it", key
+            )
+        super().__setitem__(key, value)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """A copy says nothing."""
+        return (type(self), (dict(self),))
 
 
 # Code that runs in threads of the step asks for it too, so it is the process's and not a context variable.
@@ -77,6 +101,7 @@ def build(
     for name in data.names or KEYS:
         if name not in context:
             context[name] = Unavailable(name, withheld(name, complete=data.complete))
+    context.watch()
     return context
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NoReturn
 
+from stepbridge.code.airflow_names import LIVE_KEYS
 from stepbridge.failures import OperatorProblem
 
 
@@ -14,7 +15,10 @@ def withheld(name: str, *, complete: bool) -> OperatorProblem:
     :param complete: whether all plain keys are here: then this one is no plain data.
     """
     key = name.partition(".")[0]
-    if complete:
+    if key in LIVE_KEYS:
+        cause = f"what a step writes to {key!r} of Airflow's context would reach nothing"
+        hint = "return what it is to say, and let a task that stays in Airflow write it"
+    elif complete:
         cause = f"{name!r} of Airflow's context is not plain data, so it cannot leave the worker"
         hint = _INSTEAD.get(key) or "pass what you need of it as an argument, rendered by a template"
     else:
@@ -60,6 +64,18 @@ class Unavailable:
             raise self._problem
         object.__setattr__(self, name, value)
 
+    def __getitem__(self, key: object) -> NoReturn:
+        raise self._at(key)
+
+    def __setitem__(self, key: object, value: object) -> NoReturn:
+        raise self._at(key)
+
+    def _at(self, key: object) -> OperatorProblem:
+        problem = self._problem
+        return OperatorProblem(
+            problem.code.id, problem.cause, place=f"context[{self._name!r}][{key!r}]", hint=problem.hint
+        )
+
     def __str__(self) -> str:
         raise self._problem
 
@@ -73,7 +89,7 @@ class Unavailable:
         raise self._problem
 
     __bool__ = __len__ = __iter__ = __next__ = __contains__ = __call__ = _refuse
-    __getitem__ = __setitem__ = __delitem__ = __enter__ = __exit__ = __await__ = _refuse
+    __delitem__ = __enter__ = __exit__ = __await__ = _refuse
     __lt__ = __le__ = __gt__ = __ge__ = _refuse
     __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _refuse
     __floordiv__ = __mod__ = __rmod__ = __pow__ = __neg__ = __abs__ = __or__ = __ror__ = __and__ = _refuse
@@ -99,6 +115,16 @@ class Record:
         if name in self._values:
             return self._values[name]
         raise withheld(f"{self._name}.{name}", complete=self._complete)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not name.startswith("_"):
+            raise OperatorProblem(
+                "SB504",
+                f"{name!r} that a step sets on {self._name!r} of Airflow's context would reach nothing",
+                place=f"{self._name}.{name}",
+                hint="keep it in a variable of the function, or return it",
+            )
+        object.__setattr__(self, name, value)
 
     def __dir__(self) -> Iterator[str]:
         """The attributes that are there."""
