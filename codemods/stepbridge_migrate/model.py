@@ -217,6 +217,19 @@ class Effect:
 
 
 @dataclass(frozen=True)
+class Handed:
+    """An argument of a callable that is an object of the DAG file.
+
+    :param what: its text, and what it is: ``Customers, a class``.
+    :param certain: no codec takes it; else it is made by a class of a library, which few codecs take.
+    """
+
+    what: str
+    place: Place
+    certain: bool = True
+
+
+@dataclass(frozen=True)
 class CallableFacts:
     """What the source says of a task's callable, helpers of the project included where ``followed``.
 
@@ -265,6 +278,8 @@ class CallableFacts:
     random: tuple[Effect, ...] = ()
     """Clock, random numbers, uuid: what makes two runs differ."""
     followed: bool = True
+    raises: Place | None = None
+    """Where it raises after it pushed an XCom."""
 
 
 @dataclass(frozen=True)
@@ -352,12 +367,19 @@ class Site:
     """XComs that the call's own arguments take: ``a.output``, templates."""
     state: State = State.LEGACY
     marks: frozenset[str] = frozenset()
+    elsewhere: tuple[Place, ...] = ()
+    """The calls in other files that make the tasks, where the site's own file has none."""
+    objects: tuple[Handed, ...] = ()
+    """Arguments of the callable that are classes, functions or other objects of the DAG file."""
 
     @property
     def id(self) -> str:
-        """``DAG.TASK``, with a pattern or ``path:line`` where the source does not say the ids."""
+        """``DAG.TASK``, with a pattern or the file's path where the source does not say the ids.
+
+        Nothing in it changes when other lines of the file do.
+        """
         pattern = self.dag.pattern if self.dag.pattern != "*" else ""
-        dag = self.dag.id or pattern or f"{self.path}:{self.place.line}"
+        dag = self.dag.id or pattern or self.path
         return f"{dag}.{self.task.pattern}"
 
 

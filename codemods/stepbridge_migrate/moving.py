@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from stepbridge_migrate import edits, ledger, rules, source
-from stepbridge_migrate.facts.file import sites_of
+from stepbridge_migrate.facts.file import site_of
 from stepbridge_migrate.facts.project import Project
 from stepbridge_migrate.landing import Texts, unified
 from stepbridge_migrate.ledger import Ledger
@@ -65,7 +65,7 @@ def plan_of(action: str, root: Path, judged: Judged, needs: Needs) -> Move:
 
     def again(texts: Texts) -> Plan:
         text = texts[site.path]
-        moved = _same(_sites(root, file, text), site, _sites(root, file, file.text))
+        moved = _moved(root, file, site, text)
         if moved is None:
             missing = Finding("SM521", f"{site.id} is not found any more", site.place)
             return Plan(action, site, Disposition.REFUSE, plan.changes, (missing,))
@@ -123,17 +123,33 @@ def _read(root: Path, path: str) -> SourceFile:
         ) from error
 
 
-def _sites(root: Path, file: SourceFile, text: str) -> list[Site]:
+def _moved(root: Path, file: SourceFile, site: Site, text: str) -> Site | None:
+    """What *site* has become in *text*: the one of its name, counted where there are several."""
+
+    def twin(sites: Sequence[Site]) -> int | None:
+        named = [index for index, one in enumerate(sites) if one.id == site.id]
+        if len(named) < 2:
+            return named[0] if named else None
+        number = _number(root, file, site)
+        return named[number] if number < len(named) else None
+
+    path = root / file.path
+    data = file.encode(text)
+    project = Project(root, {path: data})
+    return site_of(project, project.module(path, data), twin)
+
+
+def _number(root: Path, file: SourceFile, site: Site) -> int:
+    """How many sites of the file have the same name and come before *site*."""
+    found: list[int] = []
+
+    def count(sites: Sequence[Site]) -> None:
+        twins = [one for one in sites if one.id == site.id]
+        found.extend(index for index, one in enumerate(twins) if one.call == site.call)
+
     project = Project(root)
-    return sites_of(project, project.module(root / file.path, file.encode(text)))
-
-
-def _same(sites: Sequence[Site], wanted: Site, before: Sequence[Site]) -> Site | None:
-    """The site of *sites* that *wanted* has become: the one of its name, counted where there are several."""
-    twins = [one for one in before if one.id == wanted.id]
-    number = next((at for at, one in enumerate(twins) if one.call == wanted.call), 0)
-    named = [one for one in sites if one.id == wanted.id]
-    return named[number] if number < len(named) else None
+    site_of(project, project.module(root / file.path, file.data), count)
+    return found[0] if found else 0
 
 
 def _asked(needs: Needs) -> frozenset[str]:

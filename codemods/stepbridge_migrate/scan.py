@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import fnmatch
-import os
-import re
 import signal
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -19,28 +16,13 @@ from stepbridge.code.source import no_collection
 from stepbridge_migrate import rules
 from stepbridge_migrate.facts.file import sites_of
 from stepbridge_migrate.facts.project import Project
+from stepbridge_migrate.files import may_hold_tasks, python_files
 from stepbridge_migrate.model import Finding, Inventory, Judged
 from stepbridge_migrate.source import Unreadable, read_bytes, relative, too_much
 
 Progress = Callable[[int, int], None]
 """Called with the number of files that are done and of all files."""
 
-_WORDS = re.compile(rb"Operator|Sensor|[Tt]ask|\bstep\b")
-_SKIPPED = frozenset(
-    [
-        "__pycache__",
-        "node_modules",
-        "site-packages",
-        "dist-packages",
-        "venv",
-        "env",
-        ".venv",
-        "build",
-        "dist",
-        "migration",
-        ".git",
-    ]
-)
 _CHUNKS = 12
 _SMALL = 40
 _TOGETHER = 32
@@ -158,38 +140,3 @@ def scan_file(project: Project, path: Path) -> FileResult:
         return FileResult(name, (), (error.finding,), True)
     except (RecursionError, MemoryError):
         return FileResult(name, (), (too_much(name),), True)
-
-
-def may_hold_tasks(data: bytes) -> bool:
-    """False for bytes that cannot make a task: they name no Airflow, or nothing that makes tasks."""
-    return (b"airflow" in data or b"Airflow" in data) and _WORDS.search(data) is not None
-
-
-def python_files(root: Path, paths: Sequence[Path], exclude: Sequence[str]) -> Iterator[Path]:
-    """The Python files that a scan reads, each once, in the order of their paths."""
-    found: dict[str, Path] = {}
-    for path in paths or (root,):
-        absolute = (root / path).resolve() if not path.is_absolute() else path.resolve()
-        for file in _below(absolute) if absolute.is_dir() else [absolute]:
-            found[relative(file, root)] = file
-    yield from (path for name, path in sorted(found.items()) if not _excluded(name, exclude))
-
-
-def _excluded(name: str, exclude: Iterable[str]) -> bool:
-    return any(
-        fnmatch.fnmatchcase(name, glob) or fnmatch.fnmatchcase(name, f"{glob.rstrip('/')}/*")
-        for glob in exclude
-    )
-
-
-def _below(folder: Path) -> Iterator[Path]:
-    for here, folders, files in os.walk(folder):
-        folders[:] = sorted(
-            name
-            for name in folders
-            if name not in _SKIPPED and not name.startswith(".") and not name.endswith(".egg-info")
-        )
-        if "pyvenv.cfg" in files:
-            folders[:] = []
-            continue
-        yield from (Path(here, name) for name in sorted(files) if name.endswith(".py"))

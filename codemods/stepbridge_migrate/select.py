@@ -52,7 +52,7 @@ def parse(text: str, *, root: Path, here: Path) -> Selector:
 
 def names(site: Site) -> tuple[str, ...]:
     """All names under which a site can be chosen: its id, and one for each task id that is known."""
-    dag = site.dag.id or f"{site.path}:{site.place.line}"
+    dag = site.dag.id or site.path
     return tuple(dict.fromkeys((site.id, *(f"{dag}.{task}" for task in site.task.ids))))
 
 

@@ -54,6 +54,8 @@ def _site(site: Site, file: SourceFile) -> list[str]:
         f"    DAG {dag.how} {name}{body}{' native' if dag.native else ''}",
         f"    made {'+'.join(item.value for item in site.making)}",
     ]
+    if site.elsewhere:
+        first.append(f"    called at {', '.join(map(str, site.elsewhere))}")
     if dag.default_args:
         shown = ", ".join(f"{item.name}={item.value}" for item in dag.default_args)
         first.append(f"    default_args {shown}")

@@ -384,7 +384,7 @@ def test_no_color_at_a_terminal(terminal: Callable[..., Terminal], warned: None)
 
 
 def test_a_long_scan_shows_progress_at_a_terminal(terminal: Callable[..., Terminal], project: Path) -> None:
-    for number in range(110):
+    for number in range(180):
         (project / f"dags/copy_{number}.py").write_text(DAILY, encoding="utf-8")
     shown = terminal("scan")
     shown.until("reading")

@@ -10,9 +10,9 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from helpers import check_transformed, edit
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from rule_checks import check_transformed, edit
 
 from stepbridge_migrate.model import Needs
 

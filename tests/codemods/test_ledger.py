@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from helpers import site
+from rule_checks import site
 
 from stepbridge_migrate import ledger as ledgers
 from stepbridge_migrate import rules

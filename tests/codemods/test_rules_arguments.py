@@ -8,7 +8,7 @@ import ast
 from pathlib import Path
 
 import pytest
-from helpers import Edited, edit, said
+from rule_checks import Edited, edit, said
 
 from stepbridge_migrate.model import Needs
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from helpers import check_transformed
+from rule_checks import check_transformed
 
 from stepbridge_migrate.model import MOVABLE
 from stepbridge_migrate.rules import RULES, Example

@@ -7,7 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from helpers import check_transformed, edit
+from rule_checks import check_transformed, edit
 
 from stepbridge_migrate.model import Needs
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from helpers import check_noop, sites
+from rule_checks import check_noop, sites
 
 from stepbridge_migrate.codes import CODES
 from stepbridge_migrate.model import Disposition, Needs
@@ -108,6 +108,35 @@ CALLABLES = {
     ("SM212", "nothing is returned where a dict is promised"): of("def work() -> dict:\n    print(1)\n"),
 }
 CALLS = {
+    ("SM213", "a class among the positional arguments"): call(
+        'PythonOperator(task_id="train", python_callable=fit, op_args=[{"model": Job}])'
+    ).replace("COMMON =", "class Job:\n    pass\n\n\nCOMMON ="),
+    ("SM213", "a function among the named arguments"): call(
+        'PythonOperator(task_id="train", python_callable=fit, op_kwargs=dict(epochs=fit))'
+    ),
+    ("SM213", "a lambda"): call(
+        'PythonOperator(task_id="train", python_callable=fit, op_kwargs={"epochs": lambda: 3})'
+    ),
+    ("SM213", "an object of a class that says nothing of its data"): call(
+        'PythonOperator(task_id="train", python_callable=fit, op_args=[job])'
+    ).replace("COMMON =", "class Job:\n    pass\n\n\njob = Job()\nCOMMON ="),
+    ("SM213", "another task's operator"): call(
+        'PythonOperator(task_id="train", python_callable=fit, op_args=[first])'
+    ).replace("as dag:\n", 'as dag:\n    first = EmptyOperator(task_id="first")\n'),
+    ("SM213", "the DAG"): call('PythonOperator(task_id="train", python_callable=fit, op_args=[dag])'),
+    ("SM213", "what a loop goes over are classes"): f"""{IMPORTS}class Job:
+    pass
+
+
+with DAG("d") as dag:
+    for job in [Job, Job]:
+        PythonOperator(task_id="train", python_callable=fit, op_args=[job])
+""",
+    ("SM213", "a decorated function is called with a class"): decorated("@task")
+    .replace("def train()", "def train(what)")
+    .replace("train()\n", "train(DAG)\n")
+    .replace("train(DAG)", "train(Job)")
+    .replace("COMMON =", "class Job:\n    pass\n\n\nCOMMON ="),
     ("SM221", "the mapping comes from a call"): call(
         'PythonOperator(task_id="train", python_callable=fit, **os.environ)'
     ),
@@ -143,6 +172,10 @@ CALLS = {
     + call('PythonOperator(task_id="train", python_callable=fit)'),
 }
 SHADOWS = {
+    ("SM234", "the task is made by the return statement"): IMPORTS
+    + "def make(dag):\n"
+    + '    return PythonOperator(task_id="train", python_callable=fit, dag=dag)\n\n\n'
+    + 'dag = DAG("d")\nmake(dag)\n',
     ("SM234", "any task fits the computed id"): call(
         "for name in os.environ:\n        PythonOperator(task_id=name, python_callable=fit)"
     ).replace('"train"', "name"),
@@ -234,10 +267,62 @@ def test_sm237_every_form_of_the_name_is_taken(tmp_path: Path) -> None:
 
 def test_declared_names_lift_sm209(tmp_path: Path) -> None:
     text = CALLABLES["SM209", "a Variable whose name is computed"]
-    from helpers import edit
+    from rule_checks import edit
 
     done = edit(tmp_path, text, "d.train", needs=Needs(variables=("threshold",)))
     assert 'variables=["threshold"]' in done.after
+
+
+NAMED = {
+    "by a keyword": ("def work(name):\n    Variable.get(name)\n", 'work, op_kwargs={"name": "x"}', "x"),
+    "by position": ("def work(name):\n    Variable.get(name)\n", 'work, op_args=["x"]', "x"),
+    "by a default": ("def work(name='x'):\n    Variable.get(name)\n", "work", "x"),
+    "by a default in the code": ("def work(**c):\n    Variable.get(c.get('n', 'x'))\n", "work", "x"),
+    "by a template": ("def work(name):\n    Variable.get(name)\n", 'work, op_args=["{{ ds }}"]', "{name}"),
+    "not by its default": ("def work(n='y'):\n    Variable.get(n)\n", 'work, op_kwargs={"n": ID()}', "{n}"),
+    "in an instance": (
+        "class A:\n    def __init__(self, name):\n        self.name = name\n"
+        "    def get(self):\n        return Variable.get(self.name)\n\n"
+        "def work(name):\n    A(name).get()\n",
+        'work, op_args=["x"]',
+        "x",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_names_that_arguments_give_are_no_sm209(tmp_path: Path, name: str) -> None:
+    function, callee, variable = NAMED[name]
+    (judged,) = sites(tmp_path, of(function, callee))
+    assert judged.site.callable is not None
+    assert judged.site.callable.variables == (variable,)
+    assert "SM209" not in [one.code for one in judged.findings]
+
+
+def test_declared_connections_lift_sm209(tmp_path: Path) -> None:
+    from rule_checks import edit
+
+    text = CALLABLES["SM209", "a connection whose name is computed"]
+    done = edit(tmp_path, text, "d.train", needs=Needs(connections=("db",)))
+    assert 'connections=["db"]' in done.after
+
+
+def test_what_collects_the_context_may_say_so(tmp_path: Path) -> None:
+    texts = ("**context: Context", "**kw: 'Context'", "ti: TaskInstance, **context: Context")
+    for text in texts:
+        (judged,) = sites(tmp_path, of(f"def work({text}):\n    return 1\n"))
+        assert {one.code for one in judged.findings} & {"SM210", "SM323"} == set(), text
+    (judged,) = sites(tmp_path, of("def work(context: Context):\n    return 1\n"))
+    assert "SM210" in [one.code for one in judged.findings]
+
+
+def test_pulls_by_the_id_of_an_operator(tmp_path: Path) -> None:
+    text = of('def work(ti):\n    return ti.xcom_pull(task_ids=before.task_id, key="k")\n').replace(
+        DAG, DAG + '    before = BashOperator(task_id="up", bash_command="true")\n'
+    )
+    judged = next(one for one in sites(tmp_path, text) if one.site.callable is not None)
+    assert [pull.task_ids for pull in judged.site.callable.pulls] == [("up",)]
+    assert "SM208" not in [one.code for one in judged.findings]
 
 
 def test_every_code_that_stops_an_edit_has_a_case() -> None:
@@ -254,3 +339,36 @@ def test_sm108_a_step_stays_one(tmp_path: Path) -> None:
     (judged,) = sites(tmp_path, text)
     assert [one.code for one in judged.findings] == ["SM108"]
     check_noop(tmp_path, text, "SM411", disposition=Disposition.AUTO)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "Kind.A",
+        "Row(1)",
+        "os.environ['X']",
+        "unknown",
+        "os.path.join('a', 'b')",
+        "EmptyOperator(task_id='a').output",
+    ],
+    ids=["an enum's member", "a dataclass", "a variable", "nobody knows", "a text", "an XComArg"],
+)
+def test_sm213_is_not_said_of_data(tmp_path: Path, given: str) -> None:
+    text = call(f'PythonOperator(task_id="train", python_callable=fit, op_args=[{given}])').replace(
+        "COMMON =",
+        "import dataclasses, enum\n\n\nclass Kind(enum.Enum):\n    A = 1\n\n\n"
+        "@dataclasses.dataclass\nclass Row:\n    n: int\n\n\nCOMMON =",
+    )
+    found = [one for one in sites(tmp_path, text) if "train" in one.site.task.ids]
+    assert [one.code for judged in found for one in judged.findings if one.code == "SM213"] == []
+
+
+def test_sm325_an_object_of_a_librarys_class_may_not_be_data(tmp_path: Path) -> None:
+    text = call('PythonOperator(task_id="train", python_callable=fit, op_args=[client, Path("a")])').replace(
+        "COMMON =", "from pathlib import Path\nfrom folio import Client\nclient = Client()\nCOMMON ="
+    )
+    (judged,) = sites(tmp_path, text)
+    assert [one.message for one in judged.findings if one.code == "SM325"] == [
+        "the callable is given client, an object of Client, a library's class"
+    ]
+    assert judged.disposition is Disposition.WARN

@@ -7,7 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from helpers import check_noop, check_transformed, edit, site
+from rule_checks import check_noop, check_transformed, edit, site
 
 from stepbridge_migrate import rules
 from stepbridge_migrate.model import Needs

@@ -10,8 +10,9 @@ import sys
 
 import pytest
 
+from stepbridge.facade.task_instance import TaskInstance
 from stepbridge_migrate.rules import arguments
-from stepbridge_migrate.rules.callables import _FIELDS, _NOT_PLAIN
+from stepbridge_migrate.rules.callables import _FIELDS, _NOT_PLAIN, _OF_TI
 
 ASK = """
 import inspect, json
@@ -81,3 +82,7 @@ def test_the_context_that_a_step_sees_is_not_refused(real: dict[str, list[str]])
     parts = real["parts"]
     assert isinstance(parts, dict)
     assert {key: sorted(fields) for key, fields in _FIELDS.items()} == {key: parts[key] for key in _FIELDS}
+
+
+def test_what_ti_does_in_a_step_is_not_refused() -> None:
+    assert {name for name in vars(TaskInstance) if not name.startswith("_")} == _OF_TI

@@ -112,8 +112,9 @@ def test_what_names_nothing_is_refused(text: str, tmp_path: Path) -> None:
         parse(text, root=root, here=root)
 
 
-def test_a_dag_without_an_id_goes_by_its_place() -> None:
-    assert names(site(dag="")) == (f"{PATH}:12.train",)
+def test_a_dag_without_an_id_goes_by_its_file() -> None:
+    """By no line: an edit above it leaves its name."""
+    assert names(site(dag="")) == (f"{PATH}.train",)
 
 
 @given(st.text(max_size=30), st.lists(st.text(max_size=12), max_size=8))

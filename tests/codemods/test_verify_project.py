@@ -224,7 +224,11 @@ def test_an_edit_that_breaks_the_import_fails_with_the_next_step(tmp_path: Path)
 
 
 @airflow
-def test_a_task_made_by_an_imported_factory_is_read_through_its_dag_file(tmp_path: Path) -> None:
+def test_a_task_made_by_an_imported_factory_is_read_through_its_dag_file(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # another project's folder of the same machine
+    monkeypatch.setenv("AIRFLOW__CORE__DAGS_FOLDER", str(tmp_path_factory.mktemp("other")))
     python = airflow_here()
     case = named("shadow")
     package = tmp_path / "dags" / "common"

@@ -25,6 +25,9 @@ from stepbridge_migrate.moving import Move, plan_of, rollback_of
 from stepbridge_migrate.problems import Exit
 from stepbridge_migrate.report import EXIT_OF, Edited, Outcome, Report
 
+_MOST_USERS = 5
+"""DAG files that are read to see what an edit of a file that makes no DAG does."""
+
 
 @dataclass(frozen=True)
 class Landing:
@@ -145,13 +148,21 @@ def _land(run: Run, target: Target, move: Move, how: Landing) -> Report:
         again=move.again,
         undo=move.undo,
         records=lambda checks: move.records(checks, datetime.now(UTC)),
-        entries=tuple(path.resolve() for path in how.imports),
+        entries=tuple(path.resolve() for path in how.imports) or _users(target),
         asked=move.asked,
     )
     shown = how.diff or not (how.write or how.check) or run.format != "text"
     checks = tuple(one for one in landed.checks if move.again is not None or one.name != "stable")
     edited = Edited(move.plan, landed.outcome, landed.diff if shown else "", checks, landed.written)
     return _report(run, target, edited)
+
+
+def _users(target: Target) -> tuple[Path, ...]:
+    """The DAG files that use the site's file, where they make its tasks."""
+    site = target.judged.site
+    places = [*site.elsewhere, *([] if site.dag.place is None else [site.dag.place])]
+    paths = dict.fromkeys(place.path for place in places if place.path != site.path)
+    return tuple(target.project.root / path for path in paths)[:_MOST_USERS]
 
 
 def _asks(move: Move) -> bool:

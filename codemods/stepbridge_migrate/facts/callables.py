@@ -14,7 +14,7 @@ from stepbridge_migrate.facts import context
 from stepbridge_migrate.facts.body import Code, reach
 from stepbridge_migrate.facts.project import Defined, Given, Module, Named, Project, Starred
 from stepbridge_migrate.facts.scopes import FUNCTIONS, Bound, Scope, children, dotted
-from stepbridge_migrate.model import CallableFacts, Effect, Form, Parameter
+from stepbridge_migrate.model import CallableFacts, Effect, Form, Parameter, Place
 
 _BUILTINS = frozenset(dir(builtins))
 
@@ -137,6 +137,9 @@ def facts(
     found = context.read(project, home, code, callee.scope, given) if asks else Reads()
     reads = found or Reads()
     own = _own_nodes(code)
+    standing = {name: value for name, value in _defaults(code).items() if name not in given}
+    filled = [{**standing, **run} for run in runs or [{}]]
+    named = context.named(reads.lookups, filled)
     return CallableFacts(
         text=text,
         form=callee.form,
@@ -155,9 +158,9 @@ def facts(
         context_keys=tuple(sorted(reads.context_keys)),
         attributes=tuple(sorted(reads.attributes)),
         whole_context=context.effects(reads.escapes, "context"),
-        pulls=context.pulls(reads.pulls, runs or [{}]),
-        variables=tuple(sorted(reads.variables)),
-        connections=tuple(sorted(reads.connections)),
+        pulls=context.pulls(reads.pulls, filled),
+        variables=tuple(sorted(reads.variables | named["variable"])),
+        connections=tuple(sorted(reads.connections | named["connection"])),
         dynamic=context.effects(reads.dynamic, ""),
         pushes=_unique(touched.pushes),
         hooks=_effects(touched.hooks),
@@ -172,6 +175,7 @@ def facts(
         writes=_effects(touched.writes),
         random=_effects(touched.random),
         followed=touched.followed and found is not None,
+        raises=_raises(own, home) if touched.pushes else None,
     )
 
 
@@ -181,6 +185,21 @@ def _asks(code: Code) -> bool:
     return arguments.kwarg is not None or any(
         item.arg in CONTEXT_KEYS for item in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)
     )
+
+
+def _defaults(code: Code) -> dict[str, Any]:
+    """The parameters whose defaults are texts, numbers or None, with those."""
+    arguments = code.args
+    positional = [*arguments.posonlyargs, *arguments.args]
+    pairs = [
+        *zip(positional[len(positional) - len(arguments.defaults) :], arguments.defaults, strict=True),
+        *zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True),
+    ]
+    return {
+        item.arg: default.value
+        for item, default in pairs
+        if isinstance(default, ast.Constant) and isinstance(default.value, str | int | None)
+    }
 
 
 def parameter_names(code: Code) -> list[str]:
@@ -236,6 +255,21 @@ def _own_nodes(code: Code) -> list[ast.AST]:
         if not isinstance(node, (*FUNCTIONS, ast.Lambda, ast.ClassDef, ast.Constant, ast.Name)):
             pending.extend(children(node))
     return found
+
+
+def _raises(own: Sequence[ast.AST], module: Module) -> Place | None:
+    """The first ``raise`` below the first push."""
+    pushed = [
+        node.lineno
+        for node in own
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr == "xcom_push"
+    ]
+    raised = [
+        node for node in own if isinstance(node, ast.Raise) and node.lineno > min(pushed, default=1 << 30)
+    ]
+    return min((module.file.place_of(node) for node in raised), default=None)
 
 
 def _gives(node: ast.AST) -> bool:

@@ -17,6 +17,8 @@ from stepbridge.code.reads import (
     Joined,
     Listed,
     Literal,
+    Lookup,
+    LookupKind,
     Parameter,
     PullCall,
     Reads,
@@ -148,6 +150,19 @@ def pulls(calls: Sequence[PullCall], runs: Sequence[Mapping[str, Any]]) -> tuple
     return tuple(dict.fromkeys(found))
 
 
+def named(lookups: Sequence[Lookup], runs: Sequence[Mapping[str, Any]]) -> dict[LookupKind, set[str]]:
+    """The Variables and connections that arguments name; ``{conn_id}`` by a value not known here."""
+    found: dict[LookupKind, set[str]] = {"variable": set(), "connection": set()}
+    for lookup in lookups:
+        for arguments in runs:
+            try:
+                name = lookup.resolve(arguments)
+            except Unresolved:
+                name = _one(lookup.name)
+            found[lookup.kind] |= {name} - {""}
+    return found
+
+
 def _shown(expression: Expression | None) -> tuple[str, ...] | None:
     if expression is None:
         return None
@@ -164,7 +179,7 @@ def _one(expression: Expression) -> str:
     match expression:
         case Literal(value):
             return str(value)
-        case Parameter(name):
+        case Parameter(name=name):
             return f"{{{name}}}"
         case Joined(parts):
             return "".join(_one(part) for part in parts)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from stepbridge_migrate.facts.arguments import Arguments
-from stepbridge_migrate.facts.expansion import DagHome, Expander, Runs
+from stepbridge_migrate.facts.expansion import Caller, DagHome, Expander, Runs
 from stepbridge_migrate.facts.ids import joint
 from stepbridge_migrate.facts.project import Module, Project
 from stepbridge_migrate.facts.scopes import FUNCTIONS, Block, Seen, Where, dotted
@@ -47,10 +47,13 @@ class DagScopes:
         known = [home for home in homes if home is not None]
         return self.scope(known) if known else self._lone(where)
 
-    def shared(self, call: ast.Call | None, wheres: Sequence[Where]) -> DagScope:
-        """The DAG of a decorated function, or all DAGs that it is called in."""
-        first = self.of(call, wheres[0], self.expander.runs(wheres[0]))
-        homes = [run.dag for where in wheres for run in self.expander.runs(where).each if run.dag is not None]
+    def shared(self, call: ast.Call | None, where: Where, callers: Sequence[Caller]) -> DagScope:
+        """The DAG of a decorated function, or all DAGs that it is called in.
+
+        :param where: the function stands.
+        """
+        first = self.of(call, where, callers[0].runs if callers else self.expander.runs(where))
+        homes = [run.dag for caller in callers for run in caller.runs.each if run.dag is not None]
         return self.scope(homes) if homes and first.how != "argument" else first
 
     def _home(self, value: DagValue, expression: ast.expr, where: Where) -> DagHome:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -21,6 +21,7 @@ from stepbridge_migrate.facts.values import (
     assigned,
     keyword,
 )
+from stepbridge_migrate.model import Making
 
 _MOST = 400
 _DEPTH = 10
@@ -82,13 +83,31 @@ class Runs:
     complete: bool = True
 
 
+@dataclass(frozen=True, eq=False)
+class Caller:
+    """A call of a function of the project.
+
+    :param home: expands the file that the call stands in.
+    """
+
+    seen: Seen
+    home: Expander
+
+    @property
+    def runs(self) -> Runs:
+        """How often the call is made."""
+        return self.home.runs(self.seen.where)
+
+
 class Expander:
     """Expands the code of one file.
 
-    :param callers: the calls of each function of the file, by ``id`` of its node.
+    :param callers: gives the calls of a function of the file.
     """
 
-    def __init__(self, evaluator: Evaluator, module: Module, callers: dict[int, list[Seen]]) -> None:
+    def __init__(
+        self, evaluator: Evaluator, module: Module, callers: Callable[[Function], Sequence[Caller]]
+    ) -> None:
         self.evaluator = evaluator
         self.module = module
         self.callers = callers
@@ -176,6 +195,20 @@ class Expander:
 
     # functions ---------------------------------------------------------------------------------------------
 
+    def opens(self, node: ast.AST | None) -> bool:
+        """True for a function of this file that makes a DAG or a group by its decorator."""
+        where = self.module.walked.wheres.get(id(node))
+        if where is None or not isinstance(node, FUNCTIONS):
+            return False
+        return any(self._is_opener(item, where) for item in node.decorator_list)
+
+    def _is_opener(self, node: ast.expr, where: Where) -> bool:
+        chain = dotted(node.func if isinstance(node, ast.Call) else node)
+        return any(
+            isinstance(target, Named) and target.name.rpartition(".")[2] in ("dag", "task_group")
+            for target in (self.evaluator.project.resolve(self.module, where.scope, chain) if chain else ())
+        )
+
     def _function(self, where: Where, node: Function) -> Runs:
         for decorator in node.decorator_list:
             call = decorator if isinstance(decorator, ast.Call) else None
@@ -213,23 +246,20 @@ class Expander:
 
     def _called(self, where: Where, node: Function, call: ast.Call | None, group: bool) -> Runs:
         outer = self.runs(where.parent)
-        callers = self.callers.get(id(node), [])
+        callers = self.callers(node)
         nested = where.parent is not None and where.parent.function() is not None
         names = dict.fromkeys(_parameter_names(node), UNKNOWN)
         each: list[Run] = []
         homes: list[Run] = []
         complete = bool(callers)
-        for seen in callers:
-            runs = self.runs(seen.where)
+        for caller in callers:
+            runs = caller.runs
             complete &= runs.complete
             homes.append(runs.any)
             for run in runs.each:
                 env = Env({**run.env.names} if nested else {})
-                bound = dict(
-                    self.evaluator.bound(node, _innermost(seen.call), self.module, seen.where.scope, run.env)
-                )
-                made = replace(run, env=env.with_names(bound))
-                each.append(self._opened(made, node, call, seen) if group else made)
+                made = replace(run, env=env.with_names(self._bound(node, caller, run)))
+                each.append(self._opened(made, node, call, caller) if group else made)
         if len(each) > _MOST:
             each, complete = each[:_MOST], False
         anyone = Run(outer.any.env.with_names(names), *_common(homes or [outer.any]))
@@ -240,16 +270,24 @@ class Expander:
             )
         return Runs(tuple(each), anyone, complete)
 
-    def _opened(self, run: Run, node: Function, call: ast.Call | None, seen: Seen) -> Run:
-        own = self._group_id(node, call, seen, run)
+    def _bound(self, node: Function, caller: Caller, run: Run) -> dict[str, Any]:
+        """The parameters of *node* with what one call gives them."""
+        seen, home = caller.seen, caller.home.module
+        names = self.evaluator.bound(
+            node, _innermost(seen.call), home, seen.where.scope, run.env, inside=self.module
+        )
+        return dict(names)
+
+    def _opened(self, run: Run, node: Function, call: ast.Call | None, caller: Caller) -> Run:
+        own = self._group_id(node, call, caller, run)
         return self._grouped(run, own, _prefixes(call), True)
 
-    def _group_id(self, node: Function, call: ast.Call | None, seen: Seen | None, run: Run) -> str:
+    def _group_id(self, node: Function, call: ast.Call | None, caller: Caller | None, run: Run) -> str:
         given = None
-        if seen is not None:
-            given = overridden(seen.call, "group_id")
+        if caller is not None:
+            given = overridden(caller.seen.call, "group_id")
             if given is not None:
-                return self.evaluator.text(given, self.module, seen.where.scope, run.env)
+                return self.evaluator.text(given, caller.home.module, caller.seen.where.scope, run.env)
         if call is not None:
             given = call.args[0] if call.args else keyword(call, "group_id")
         if given is None:
@@ -306,3 +344,24 @@ def overridden(call: ast.Call, name: str) -> ast.expr | None:
             function = function.value
         else:
             return None
+
+
+def groups_of(run: Run) -> tuple[str, ...]:
+    """The ids of the groups around, ``?`` for what is not known."""
+    return tuple("?" if WILD in name else name for name, _ in run.groups)
+
+
+def making_of(wheres: Sequence[tuple[Expander, Where]]) -> tuple[Making, ...]:
+    """How often, and under what, the code at these places is run."""
+    found: set[Making] = set()
+    for home, where in wheres:
+        for around in where.chain():
+            if around.block in (Block.FOR, Block.WHILE):
+                found.add(Making.LOOP)
+            elif around.block is Block.COMPREHENSION:
+                found.add(Making.COMPREHENSION)
+            elif around.block is Block.IF:
+                found.add(Making.CONDITIONAL)
+            elif around.block in (Block.FUNCTION, Block.LAMBDA) and not home.opens(around.node):
+                found.add(Making.FACTORY)
+    return tuple(item for item in Making if item in found) or (Making.PLAIN,)

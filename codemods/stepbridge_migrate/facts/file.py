@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from stepbridge_migrate.facts.callables import Callee, callee_of, facts, parameter_names
 from stepbridge_migrate.facts.classify import decompose
+from stepbridge_migrate.facts.objects import objects_of
 from stepbridge_migrate.facts.project import Module, Project
 from stepbridge_migrate.facts.readers import Readers
 from stepbridge_migrate.facts.sites import Draft, FileSites
-from stepbridge_migrate.model import Form, Site
+from stepbridge_migrate.model import MOVABLE, Form, Site
 
 Arguments = dict[str, ast.expr | None]
 """The expressions of arguments by the names of the parameters; None where they cannot be told."""
@@ -27,6 +29,17 @@ def sites_of(project: Project, module: Module) -> list[Site]:
     found = FileSites(project, module)
     drafts = [_with_callable(found, draft) for draft in found.find()]
     return Readers(module, drafts).connect()
+
+
+def site_of(project: Project, module: Module, choose: Callable[[Sequence[Site]], int | None]) -> Site | None:
+    """One site of the file, without its readers: the callables of the others are not read.
+
+    :param choose: gives the index of one of the sites, which say nothing of their callables yet.
+    """
+    found = FileSites(project, module)
+    drafts = found.find()
+    index = choose([draft.site for draft in drafts])
+    return None if index is None else _with_callable(found, drafts[index]).site
 
 
 def _with_callable(found: FileSites, draft: Draft) -> Draft:
@@ -46,12 +59,15 @@ def _with_callable(found: FileSites, draft: Draft) -> Draft:
         known = facts(project, text, callee, list(given), _runs(found, draft, given))
     else:
         return draft
-    return replace(draft, site=replace(draft.site, callable=known))
+    objects = objects_of(found, draft) if draft.site.kind in MOVABLE else ()
+    return replace(draft, site=replace(draft.site, callable=known, objects=objects))
 
 
 def _runs(found: FileSites, draft: Draft, given: Arguments) -> list[dict[str, Any]]:
     """For each task of the site the arguments that may name tasks in pulls."""
     if not given or not draft.runs:
+        return []
+    if draft.elsewhere:
         return []
     scope = draft.made[0].where.scope if draft.made else draft.where.scope
     runs: list[dict[str, Any]] = []
@@ -88,7 +104,8 @@ def _op_arguments(found: FileSites, draft: Draft, names: list[str]) -> Arguments
 
 def _call_arguments(draft: Draft, names: list[str]) -> Arguments:
     given: Arguments = {}
-    for seen in draft.made:
+    made = [*draft.made, *(caller.seen for caller in draft.elsewhere)]
+    for seen in made:
         for step in decompose(seen.call)[1]:
             if step.method == "override":
                 continue
@@ -96,5 +113,5 @@ def _call_arguments(draft: Draft, names: list[str]) -> Arguments:
             pairs += [(word.arg, word.value) for word in step.call.keywords if word.arg is not None]
             for name, value in pairs:
                 single = not isinstance(value, ast.Starred) and name not in given
-                given[name] = value if single and len(draft.made) == 1 else None
+                given[name] = value if single and len(made) == 1 else None
     return given

@@ -5,11 +5,12 @@ from __future__ import annotations
 import ast
 import sys
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from stepbridge_migrate.facts.importers import Importers
 from stepbridge_migrate.facts.operators import is_airflow
 from stepbridge_migrate.facts.scopes import (
     FUNCTIONS,
@@ -21,6 +22,7 @@ from stepbridge_migrate.facts.scopes import (
     dotted,
     walk,
 )
+from stepbridge_migrate.files import is_installation
 from stepbridge_migrate.source import SourceFile, Unreadable, decode, read_bytes, relative
 
 _DEPTH = 12
@@ -116,10 +118,13 @@ class Project:
     """Finds and keeps the modules of a project.
 
     :param root: the project's folder, absolute.
+    :param texts: bytes that stand in the place of files.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, texts: Mapping[Path, bytes] | None = None) -> None:
         self.root = root
+        self.texts = dict(texts or {})
+        self.importers = Importers(root, self.texts)
         self._listings: dict[str, frozenset[str]] = {}
         self._modules: OrderedDict[Path, Module | None] = OrderedDict()
         self._bases: dict[Path, tuple[str, ...]] = {}
@@ -141,11 +146,15 @@ class Project:
             path,
             _module_name(name),
             path.name == "__init__.py",
-            decode(name, read_bytes(path, name) if data is None else data),
+            decode(name, self._bytes(path, name) if data is None else data),
         )
         if data is None:
             self._keep(path, made)
         return made
+
+    def _bytes(self, path: Path, name: str) -> bytes:
+        given = self.texts.get(path)
+        return read_bytes(path, name) if given is None else given
 
     def done(self, module: Module) -> None:
         """Let go what was computed of a module that no other has asked for."""
@@ -207,7 +216,7 @@ class Project:
             for name in _SIDE_FOLDERS
             if name in self._listing(str(base)) and base / name not in above
         ]
-        found = tuple(str(base) for base in (*above, *sides))
+        found = tuple(str(base) for base in (*above, *sides) if not is_installation(self._listing(str(base))))
         self._bases[folder] = found
         return found
 

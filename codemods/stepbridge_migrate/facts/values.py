@@ -456,21 +456,25 @@ class Evaluator:
 
     def bound(
         self, function: ast.FunctionDef | ast.AsyncFunctionDef, call: ast.Call, module: Module, scope: Scope,
-        env: Env, depth: int = 0,
+        env: Env, depth: int = 0, inside: Module | None = None,
     ) -> Iterator[tuple[str, Any]]:  # fmt: skip
-        """The parameters of *function* with the values that *call* gives them."""
+        """The parameters of *function* with the values that *call* gives them.
+
+        :param module: that the call stands in; *inside* is the function's, where it is another.
+        """
+        own = inside or module
         arguments = function.args
         positional = [item.arg for item in (*arguments.posonlyargs, *arguments.args)]
-        inner = module.walked.scopes.get(id(function), scope)
+        inner = own.walked.scopes.get(id(function), scope)
         names: dict[str, Any] = dict.fromkeys(
             [*positional, *(item.arg for item in arguments.kwonlyargs)], UNKNOWN
         )
         defaults = zip(reversed(positional), reversed(arguments.defaults), strict=False)
         for name, default in defaults:
-            names[name] = self.value(default, module, inner, Env(), depth)
+            names[name] = self.value(default, own, inner, Env(), depth)
         for item, given in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
             if given is not None:
-                names[item.arg] = self.value(given, module, inner, Env(), depth)
+                names[item.arg] = self.value(given, own, inner, Env(), depth)
         spread = any(isinstance(item, ast.Starred) for item in call.args)
         for name, value in zip(positional, () if spread else call.args, strict=False):
             names[name] = self.value(value, module, scope, env, depth)

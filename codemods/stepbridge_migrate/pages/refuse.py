@@ -143,17 +143,16 @@ report = PythonOperator(
     _page(
         "SM209",
         "a Variable or connection is named only at run time",
-        "A step sees the Variables and connections that the worker looked up for it. Those with a computed "
-        "name must be declared; an undeclared one fails, even where the code has a default.",
+        "A step sees the Variables and connections that the worker looked up for it: those that the code or "
+        "the task's arguments name. Any other must be declared; an undeclared one fails, even where the code "
+        "has a default.",
         "Name them: `--variable NAME`, `--connection NAME`, each as often as needed. Then the edit is made.",
-        """def read(name):
-    return Variable.get(name)
+        """def read(settings):
+    return Variable.get(settings["limit"])
 
-read = PythonOperator(task_id="read", python_callable=read, op_kwargs={"name": "threshold"})
+read = PythonOperator(task_id="read", python_callable=read, op_args=[NAMES])
 """,
-        """read = StepOperator(
-    task_id="read", python_callable=read, op_kwargs={"name": "threshold"}, variables=["threshold"]
-)
+        """read = StepOperator(task_id="read", python_callable=read, op_args=[NAMES], variables=["threshold"])
 """,
     ),
     _page(
@@ -205,6 +204,17 @@ load = PythonOperator(task_id="load", python_callable=load)
     write(rows)
 
 load = PythonOperator(task_id="load", python_callable=load)
+""",
+    ),
+    _page(
+        "SM213",
+        "the callable is given a class, a function or another object of the DAG file",
+        "A task in the worker's process may get any object. A step's inputs are stored, and no codec takes "
+        "classes, functions, modules, operators, DAGs or objects of plain classes.",
+        "Give the name or the data that it is made of, and look it up or make it in the callable.",
+        """load = PythonOperator(task_id="load", python_callable=run, op_args=[Customers])
+""",
+        """load = PythonOperator(task_id="load", python_callable=run, op_args=["customers"])
 """,
     ),
 )
@@ -348,10 +358,11 @@ def train(): ...
     _page(
         "SM234",
         "there is no place for the shadow statement",
-        "The source does not show where the DAG ends: it is made by a function of another file, in a lambda "
-        "or a comprehension, or the file gives its DAG no name.",
-        'Give the DAG a name and write `shadow("TASK", dag=NAME)` after its last task; or go to the cutover '
-        "at once.",
+        "The source does not show where the DAG ends: another file makes it and calls what stands here, the "
+        "task is made by a `return`, in a lambda or a comprehension, or the file gives its DAG no name.",
+        'Write `shadow("TASK")` by hand, last in the DAG, in the file that makes it, and take it out before '
+        'the cutover. Else give the DAG a name and write `shadow("TASK", dag=NAME)` after its last task; or '
+        "go to the cutover at once.",
         """make_dag("train", tasks=[PythonOperator(task_id="train", python_callable=fit)])
 """,
     ),

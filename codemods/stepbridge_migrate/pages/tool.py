@@ -73,8 +73,8 @@ PAGES = (
         "SM416",
         "one edit moves several tasks",
         Disposition.AUTO,
-        "The call stands in a loop, a comprehension or a function that is called several times. It is one "
-        "text, so all the tasks that it makes move together.",
+        "The call stands in a loop, a comprehension or a function that is called several times, or the "
+        "function is called in several DAGs. It is one text, so all the tasks that it makes move together.",
         "Nothing. To move one of them alone, take it out of the loop first.",
         before="""for name in ["a", "b"]:
     PythonOperator(task_id=f"load_{name}", python_callable=load, op_args=[name])

@@ -273,4 +273,28 @@ def load():
     return settings.epochs
 """,
     ),
+    _page(
+        "SM324",
+        "the callable may raise after it pushed an XCom",
+        "A task pushes at once. What a step pushes is kept until it succeeds: a task that runs after its "
+        "failure, or a failure callback, does not find it.",
+        "If one reads the key after a failure, return the value in a task of its own, or put it in the "
+        "exception's text.",
+        """def check(ti):
+    ti.xcom_push(key="missing", value=["eu"])
+    raise AirflowFailException("rows are missing")
+""",
+    ),
+    _page(
+        "SM325",
+        "the callable is given an object of a library's class",
+        "A step's inputs are stored. Dataclasses, pydantic models and tables are taken; a client or a "
+        "session is not, and the step fails before it starts.",
+        "Where it is no plain data: give what it is made of, and make it in the callable.",
+        """client = FolioClient(url)
+load = PythonOperator(task_id="load", python_callable=run, op_kwargs={"client": client})
+""",
+        """load = PythonOperator(task_id="load", python_callable=run, op_kwargs={"url": url})
+""",
+    ),
 )

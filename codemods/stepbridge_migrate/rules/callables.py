@@ -21,7 +21,22 @@ _NOT_PLAIN = frozenset(
     }
 )  # fmt: skip
 """Keys of the context that are live objects."""
+_TI = frozenset(
+    {
+        "dag_id", "task_id", "run_id", "map_index", "try_number", "max_tries", "start_date", "hostname",
+    }
+)  # fmt: skip
+_OF_TI = frozenset({"xcom_pull", "xcom_push", "get_template_context", "log", "dag_run", "task", "get_dagrun"})
+"""What ``ti`` does and leads to in a step."""
 _FIELDS = {
+    "ti": _TI,
+    "task_instance": _TI,
+    "dag_run": frozenset(
+        {
+            "dag_id", "run_id", "run_type", "logical_date", "data_interval_start", "data_interval_end",
+            "run_after", "start_date", "conf", "clear_number", "external_trigger", "partition_key",
+        }
+    ),
     "dag": frozenset(
         {"dag_id", "description", "tags", "timezone", "catchup", "dag_display_name", "owner"}
     ),
@@ -101,8 +116,9 @@ def _of_airflow(site: Site, facts: CallableFacts, needs: Needs) -> Iterator[Find
         if key in _NOT_PLAIN:
             yield Finding("SM207", f"{facts.text} reads {key!r} of the context", where)
     for path in facts.attributes:
-        owner, _, name = path.partition(".")
-        if owner in _FIELDS and name.partition(".")[0] not in _FIELDS[owner]:
+        owner, name = path.split(".")[:2]
+        known = _FIELDS.get(owner)
+        if known is not None and name not in (known | _OF_TI if known is _TI else known):
             yield Finding("SM207", f"{facts.text} reads {path} of the context", where)
     for pull in facts.pulls:
         if pull.elsewhere:
@@ -164,7 +180,7 @@ def _types(site: Site, facts: CallableFacts) -> Iterator[Finding]:
     where = _where(site, facts)
     given = _given(site)
     for one in facts.parameters:
-        if one.name in CONTEXT_KEYS or not one.annotation:
+        if one.name in CONTEXT_KEYS or one.kind == "VAR_KEYWORD" or not one.annotation:
             continue
         yield from _annotation(f"parameter {one.name!r}", one.annotation, where)
         if one.name in given and not site.dag.native and not hints.takes(_optional(one), str):
@@ -218,6 +234,8 @@ def _outside(site: Site, facts: CallableFacts) -> Iterator[Finding]:
     yield from _several("SM303", "writes", facts, facts.writes)
     yield from _several("SM304", "uses local files", facts, facts.files)
     yield from _several("SM309", "asks for what differs each time", facts, facts.random)
+    if facts.raises is not None:
+        yield Finding("SM324", f"{facts.text} pushes an XCom, and raises later", facts.raises)
     if facts.environment and site.kind is not Kind.TASK_KUBERNETES:
         shown = ", ".join(name for name in facts.environment if name != "*") or "names made at run time"
         yield Finding("SM305", f"{facts.text} reads {shown} of the environment", _where(site, facts))

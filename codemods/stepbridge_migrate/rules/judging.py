@@ -110,11 +110,14 @@ def _forms(site: Site) -> Iterator[Finding]:
     if "generated" in site.marks:
         yield Finding("SM233", f"{site.path} says that it is generated", site.place)
     several = _SEVERAL & set(site.making)
-    if several or len(site.task.ids) > 1:
+    if several or len(site.task.ids) > 1 or len(site.dag.ids) > 1:
         shown = ", ".join(site.task.ids[:5]) + (", ..." if len(site.task.ids) > 5 else "")
         yield Finding("SM416", f"the tasks {shown or site.task.pattern} are made by this call", site.place)
     if Making.CONDITIONAL in site.making:
         yield Finding("SM314", "the call stands under a condition", site.place)
+    for one in site.objects:
+        code = "SM213" if one.certain else "SM325"
+        yield Finding(code, f"the callable is given {one.what}", one.place)
     if site.mapped:
         yield Finding("SM417", f"the task is mapped by {site.mapped}()", site.place)
 

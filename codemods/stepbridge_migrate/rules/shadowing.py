@@ -6,7 +6,7 @@ import ast
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from stepbridge_migrate.model import Edit, Finding, Site
+from stepbridge_migrate.model import Edit, Finding, Place, Site
 from stepbridge_migrate.rules.imports import Names, removal
 from stepbridge_migrate.rules.view import Block, View
 from stepbridge_migrate.rules.wanted import quoted
@@ -53,6 +53,9 @@ def control_of(site: Site) -> str | None:
 
 def spot(view: View, site: Site) -> Spot | Finding:
     """The place after the site at which its DAG is complete."""
+    where = site.dag.place
+    if where is not None and where.path != site.path and site.dag.how != "argument":
+        return _elsewhere(site, where)
     if site.dag.how in ("with", "variable"):
         return _in_with(view, site)
     if site.dag.how == "decorator":
@@ -64,6 +67,18 @@ def spot(view: View, site: Site) -> Spot | Finding:
 
 def _nowhere(site: Site, why: str) -> Finding:
     return Finding("SM234", why, site.place)
+
+
+def _elsewhere(site: Site, dag: Place) -> Finding:
+    """The DAG is another file's: a person has to put the statement there."""
+    control = control_of(site)
+    ids = "..." if control is None else quoted(control)
+    return Finding(
+        "SM234",
+        f"the DAG of the task is made in {dag.path}",
+        site.place,
+        f"write shadow({ids}) by hand, last in the DAG that begins at {dag.path}:{dag.line}",
+    )
 
 
 def _in_with(view: View, site: Site) -> Spot | Finding:
@@ -118,7 +133,8 @@ def _after(view: View, site: Site, block: Block, dag: str) -> Spot | Finding:
     """After the last statement of *block* that makes anything of the DAG."""
     statements = list(block)
     while statements and _leads_out(statements[-1]):
-        statements.pop()
+        if _makes(view, site, statements.pop()):
+            return _nowhere(site, "the task is made by the return statement; give it a name before that")
     if not statements:
         return _nowhere(site, "there is nothing before the end of the DAG")
     last = view.span(statements[-1])
@@ -135,6 +151,11 @@ def _after(view: View, site: Site, block: Block, dag: str) -> Spot | Finding:
     if rest and view.span(rest[0]).start < view.next_line(last.end):
         return _nowhere(site, "two statements stand in one line")
     return Spot(view.next_line(last.end), indent, dag)
+
+
+def _makes(view: View, site: Site, statement: ast.stmt) -> bool:
+    around = view.span(statement)
+    return any(around.start <= one.start < around.end for one in (site.call, *site.calls))
 
 
 def _leads_out(statement: ast.stmt) -> bool:

@@ -219,7 +219,8 @@ class _User:
         home = Path(environment.get("AIRFLOW_HOME") or "~/airflow").expanduser()
         config = Path(environment.get("AIRFLOW_CONFIG") or home / "airflow.cfg").expanduser()
         self._settings = {**_settings(config), **_variables(environment)}
-        dags = self._folder("DAGS_FOLDER") or _dags_folder(root, files)
+        said = self._folder("DAGS_FOLDER")
+        dags = said if said is not None and _belongs(said, root, files) else _dags_folder(root, files)
         plugins = self._folder("PLUGINS_FOLDER") or _first(home / "plugins", root / "plugins")
         self.dags, self.plugins = dags, plugins
         named = (dags, home / "config", plugins, root)
@@ -283,6 +284,13 @@ def _variables(environment: Mapping[str, str]) -> dict[str, str]:
         if option in ("dags_folder", "plugins_folder") or not _DROPPED_OPTIONS.search(option):
             kept[name] = value
     return kept
+
+
+def _belongs(folder: Path, root: Path, files: Sequence[Path]) -> bool:
+    """Whether a configured folder is the project's, and not another project's on the same machine."""
+    return root.resolve() in (folder.resolve(), *folder.resolve().parents) or any(
+        folder.resolve() in one.resolve().parents for one in files
+    )
 
 
 def _dags_folder(root: Path, files: Sequence[Path]) -> Path:
