@@ -333,6 +333,8 @@ class Usage:
     """What an attempt used. Times in seconds, memory in bytes; None where it could not be measured.
 
     :param phases: seconds by phase: ``fetch``, ``secrets``, ``preflight``, ``run``, ``publish``.
+    :param gpu_utilisation: percent, the mean over all samples and GPUs.
+    :param gpu_model: as NVIDIA's driver names it; empty where no GPU was asked for or it did not say.
     """
 
     phases: Mapping[str, float] = field(default_factory=dict)
@@ -340,6 +342,7 @@ class Usage:
     peak_rss: int | None = None
     gpu_peak_memory: int | None = None
     gpu_utilisation: float | None = None
+    gpu_model: str = ""
     samples: int = 0
     schema: int = SCHEMA
 

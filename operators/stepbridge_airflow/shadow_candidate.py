@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections import ChainMap
 from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from stepbridge.contract import StoreSettings
 from stepbridge.failures import StepbridgeError
-from stepbridge_airflow import config, shadow_gate
+from stepbridge_airflow import config, shadow_gate, shadow_outputs
 from stepbridge_airflow.compat import AirflowSkipException, AirflowTaskTimeout, TaskDeferred
 from stepbridge_airflow.links import DETAILS
 from stepbridge_airflow.shadow_gate import Shadowed
+from stepbridge_airflow.shadow_outputs import Place
 
 if TYPE_CHECKING:
     from stepbridge_airflow.execution import Finished
@@ -32,12 +34,14 @@ class Note:
     :param reason: why it was not run, or its error's message.
     :param code: the error's stable code, if it has one.
     :param run: URI of the attempt's record; empty where there is none.
+    :param places: where both sides write what they do not return.
     """
 
     end: End
     reason: str = ""
     code: str = ""
     run: str = ""
+    places: tuple[Place, ...] = ()
 
     @classmethod
     def of(cls, xcom: object) -> Note | None:
@@ -45,7 +49,8 @@ class Note:
         found = xcom.get(FOLDER) if isinstance(xcom, Mapping) else None
         if not isinstance(found, Mapping) or found.get("end") not in _ENDS:
             return None
-        return cls(**{name: str(found.get(name, "")) for name in ("end", "reason", "code", "run")})  # type: ignore[arg-type]
+        reason, code, run = (str(found.get(name, "")) for name in ("reason", "code", "run"))
+        return cls(found["end"], reason, code, run, Place.of(found.get("places")))
 
 
 def enter(operator: Any, shadowed: Shadowed, context: Mapping[str, Any]) -> None:
@@ -57,7 +62,7 @@ def enter(operator: Any, shadowed: Shadowed, context: Mapping[str, Any]) -> None
         reason = "its try was killed, or lost with its worker; a candidate runs once"
         _leave(context, Note("failed", reason))
         raise AirflowSkipException(f"the candidate failed: {reason}")
-    reason = shadow_gate.why_not(operator, shadowed, context)
+    reason = shadow_gate.why_not(operator, shadowed, context) or _no_place(operator, shadowed, context)
     if reason:
         _leave(context, Note("declined", reason))
         raise AirflowSkipException(f"the candidate is not run: {reason}")
@@ -80,8 +85,13 @@ def carry_out(
     :raises TaskDeferred: where a trigger waits.
     """
     settings = config.read(store=shadowed.store).store
+    _make_root(settings)
     operator.step = replace(operator.step, store=store_of(settings).root)
+    places: tuple[Place, ...] = ()
     try:
+        if shadowed.outputs:
+            places = shadow_outputs.places_of(_asked(operator, shadowed, context))
+            shadow_outputs.tell(operator, shadowed.outputs, places)
         finished = run()
     except TaskDeferred:
         raise
@@ -95,7 +105,40 @@ def carry_out(
         _leave(context, Note("failed", message, code, operator.step_run_uri))
         raise AirflowSkipException(f"the candidate failed: {message}") from error
     details = finished.pushed.get(DETAILS)
-    _leave(context, Note("ran", run=operator.step_run_uri), details if isinstance(details, Mapping) else {})
+    note = Note("ran", run=operator.step_run_uri, places=places)
+    _leave(context, note, details if isinstance(details, Mapping) else {})
+
+
+def _no_place(operator: Any, shadowed: Shadowed, context: Mapping[str, Any]) -> str:
+    """Make the places that the candidate writes to; why it has none."""
+    if not shadowed.outputs:
+        return ""
+    try:
+        shadow_outputs.prepare(_asked(operator, shadowed, context))
+    except StepbridgeError as problem:
+        return str(problem)
+    return ""
+
+
+def _asked(operator: Any, shadowed: Shadowed, context: Mapping[str, Any]) -> shadow_outputs.Asked:
+    settings = config.read(store=shadowed.store)
+    ti = context["ti"]
+    index = ti.map_index if ti.map_index is not None else -1
+    return shadow_outputs.Asked(
+        shadowed.outputs,
+        shadowed.idempotent,
+        store_of(settings.store),
+        shadow_outputs.lead_of(ti.dag_id, operator.task_id, ti.run_id, index),
+        settings.in_pods(operator.step.backend),
+        shadow_outputs.renderer(operator, function_context(shadowed, context)),
+    )
+
+
+def _make_root(settings: StoreSettings) -> None:
+    """Make the folder of a file store, as its first write would: the candidates' lies inside it."""
+    root = Path(settings.root.removeprefix("file://"))
+    if settings.root.startswith("file://") and root.parent.is_dir():
+        root.mkdir(exist_ok=True)
 
 
 def store_of(settings: StoreSettings) -> StoreSettings:
@@ -105,29 +148,36 @@ def store_of(settings: StoreSettings) -> StoreSettings:
 
 def function_context(shadowed: Shadowed, context: Mapping[str, Any]) -> Mapping[str, Any]:
     """The context with the control's ids where it has the candidate's."""
-    ti = _As(context["ti"], shadowed.control)
+    return as_control(shadowed.control, context)
+
+
+def as_control(control: str, context: Mapping[str, Any], map_index: int | None = None) -> Mapping[str, Any]:
+    """The context with the ids of *control*, a task, and with its map index where one is given."""
+    ti = _As(context["ti"], control, map_index)
     changed: dict[str, Any] = {
         "ti": ti,
         "task_instance": ti,
-        "task": context["dag"].task_dict[shadowed.control],
+        "task": context["dag"].task_dict[control],
     }
     key = str(context.get("task_instance_key_str", ""))
     own = context["ti"].task_id
     if own in key:
-        changed["task_instance_key_str"] = key.replace(f"__{own}__", f"__{shadowed.control}__", 1)
+        changed["task_instance_key_str"] = key.replace(f"__{own}__", f"__{control}__", 1)
     return ChainMap(changed, cast("MutableMapping[str, Any]", context))
 
 
 class _As:
-    """A task instance under another task's id."""
+    """A task instance under another task's id, and another map index where one is given."""
 
-    def __init__(self, ti: Any, task_id: str) -> None:
+    def __init__(self, ti: Any, task_id: str, map_index: int | None) -> None:
         self._ti = ti
         self.task_id = task_id
+        self.map_index = ti.map_index if map_index is None else map_index
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._ti, name)
 
 
 def _leave(context: Mapping[str, Any], note: Note, details: Mapping[str, Any] | None = None) -> None:
-    context["ti"].xcom_push(key=DETAILS, value={**(details or {}), FOLDER: asdict(note)})
+    said = {**asdict(note), "places": [asdict(place) for place in note.places]}
+    context["ti"].xcom_push(key=DETAILS, value={**(details or {}), FOLDER: said})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from stepbridge import documents
@@ -24,11 +24,12 @@ class ShadowComparison(BaseOperator):
     ``shadow/<dag_id>/<task_id>/<run_id>/report.json`` in the store, with the map index before the name for
     a task in a mapped group.
 
-    :param control: :param candidate: task ids.
+    :param control: :param candidate: task ids. :param repeats: of the candidate's repeats.
     :param mapped: both are mapped, and all of their elements are in one report.
     :param pushes: the control pushes its return value.
     :param members: the control's return value is a mapping whose members Airflow pushes apart.
     :param derived: the candidate calls the control's own function, so it pushes under the same keys.
+    :param same_arguments: the candidate has the control's arguments.
     :param store: another root than the configured one.
     """
 
@@ -40,10 +41,12 @@ class ShadowComparison(BaseOperator):
         control: str,
         candidate: str,
         rules: Compare,
+        repeats: Sequence[str] = (),
         mapped: bool = False,
         pushes: bool = True,
         members: bool = False,
         derived: bool = True,
+        same_arguments: bool = True,
         store: str | None = None,
         **kwargs: Any,
     ) -> None:
@@ -51,16 +54,19 @@ class ShadowComparison(BaseOperator):
         self.control = control
         self.candidate = candidate
         self.rules = rules
+        self.repeats = tuple(repeats)
         self.mapped = mapped
         self.pushes = pushes
         self.members = members
         self.derived = derived
+        self.same_arguments = same_arguments
         self.store = store
 
     def resolve_template_files(self) -> None:
         """Airflow calls this when the DAG file has been read to its end: now every edge is known."""
         super().resolve_template_files()
-        shadow_wiring.settle(self.dag, self.control, self.candidate)
+        for candidate in (self.candidate, *self.repeats):
+            shadow_wiring.settle(self.dag, self.control, candidate)
 
     def execute(self, context: Any) -> None:
         """Compare.

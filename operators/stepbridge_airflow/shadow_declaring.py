@@ -9,7 +9,7 @@ from typing import Any
 from stepbridge.compare.checking import check as check_rules
 from stepbridge.compare.rules import Compare
 from stepbridge.failures import OperatorProblem, StepbridgeError
-from stepbridge_airflow import compat, config, shadow_arguments, shadow_derive, shadow_wiring
+from stepbridge_airflow import compat, config, shadow_arguments, shadow_derive, shadow_outputs, shadow_wiring
 from stepbridge_airflow.compat import BaseOperator, MappedOperator, XComArg
 from stepbridge_airflow.mixin import StepMixin
 from stepbridge_airflow.shadow_compare import ShadowComparison
@@ -17,6 +17,7 @@ from stepbridge_airflow.shadow_gate import Condition, Shadowed
 
 CANDIDATE = "__shadow"
 COMPARISON = "__compare"
+REPEAT = "__noise_"
 _GLOB = frozenset("*?[")
 _LIMIT_FACTOR = 3
 
@@ -37,7 +38,8 @@ def shadow(
     """Run a step beside an old task, on the same inputs, and say whether it gives the same.
 
     The old task, its readers and the run's state are what they are without it. Two tasks are added in the
-    control's group: ``<id>__shadow``, the step, and ``<id>__compare``.
+    control's group: ``<id>__shadow``, the step, and ``<id>__compare``; with *noise* also ``<id>__noise_1``
+    and so on.
 
     :param control: an operator, its ``XComArg``, a task id with or without its groups, or a glob of task ids.
     :param candidate: None to derive the step from the control; a function to call in place of the control's;
@@ -46,7 +48,7 @@ def shadow(
     :param dag: where a task id is looked for; None for the DAG in whose ``with`` block or function this is.
     :param every: only one of so many runs is shadowed, always the same ones.
     :param run_if: a function of Airflow's context or Jinja text; the candidate runs where it says yes.
-    :param noise: how often one side is repeated to learn what differs by itself.
+    :param noise: how many more times the candidate runs, to learn what differs by itself.
     :param pool: of both tasks; None for ``[stepbridge] shadow_pool``, else Airflow's default pool.
     :param timeout: of the candidate; None for three times the control's ``execution_timeout``, or
         ``[stepbridge] run_limit``.
@@ -60,7 +62,10 @@ def shadow(
     controls = _controls(control, dag)
     if candidate is not None and not _is_function(candidate) and len(controls) > 1:
         raise _problem(f"{control!r} names {len(controls)} tasks, and there is one candidate", "shadow()")
-    return [_beside(one, candidate, rules, every, run_if, pool, timeout, step_arguments) for one in controls]
+    return [
+        _beside(one, candidate, rules, every, run_if, noise, pool, timeout, step_arguments)
+        for one in controls
+    ]
 
 
 def _beside(
@@ -69,6 +74,7 @@ def _beside(
     rules: Compare,
     every: int,
     run_if: Condition | None,
+    noise: int,
     pool: str | None,
     timeout: timedelta | None,
     given: dict[str, Any],
@@ -79,42 +85,50 @@ def _beside(
     pool = pool or config.shadow_pool() or None
     shared = shadow_arguments.of_both(control, pool=pool)
     limit = timeout or _limit_of(control)
-    shadowed = Shadowed(control.task_id, every, run_if, given.get("store"))
+    shadowed = Shadowed(
+        control.task_id, every, run_if, given.get("store"), tuple(rules.outputs), rules.idempotent
+    )
     with compat.outside_of_setups():
         if candidate is None or _is_function(candidate):
             work = shadow_derive.work_of(control, candidate, given, place=place)
-            step = shadow_derive.make(
-                work,
-                {
-                    **shared,
-                    "execution_timeout": limit,
-                    "executor_config": getattr(control, "executor_config", None) or {},
-                    "multiple_outputs": _multiple_outputs(control),
-                    **given,
-                    "task_id": control.label + CANDIDATE,
-                    "shadowed": shadowed,
-                },
-            )
+            settings = {
+                **shared,
+                "execution_timeout": limit,
+                "executor_config": getattr(control, "executor_config", None) or {},
+                "multiple_outputs": _multiple_outputs(control),
+                **given,
+                "shadowed": shadowed,
+            }
+            step = shadow_derive.make(work, {**settings, "task_id": control.label + CANDIDATE})
+            repeats = _repeats(control, work, settings, noise, place)
         else:
-            step = _given(candidate, control, given, place)
+            step, repeats = _given(candidate, control, given, noise, place), []
         comparison = ShadowComparison(
-            **{**shared, "execution_timeout": timedelta(seconds=2 * config.compare_limit())},
+            **{
+                **shared,
+                "execution_timeout": timedelta(seconds=(4 if repeats else 2) * config.compare_limit()),
+            },
             task_id=control.label + COMPARISON,
             control=control.task_id,
             candidate=step.task_id,
+            repeats=tuple(one.task_id for one in repeats),
             rules=rules,
             mapped=isinstance(control, MappedOperator),
             pushes=_pushes(control),
             members=_multiple_outputs(control),
             derived=candidate is None,
+            same_arguments=candidate is None or _is_function(candidate),
             store=given.get("store"),
         )
+    shadow_outputs.check(
+        rules.outputs, _function_of(step), idempotent=rules.idempotent, noise=noise, place=place
+    )
     if step.task_id not in (control.task_id + CANDIDATE, comparison.candidate):
         raise _problem(f"there is a task {step.task_id!r} already", place)
     if candidate is not None and not _is_function(candidate):
         shadow_arguments.quieten(step, comparison, timeout=limit)
         _mark(step, shadowed)
-    shadow_wiring.join(control, step, comparison)
+    shadow_wiring.join(control, [step, *repeats], comparison)
     return comparison
 
 
@@ -124,10 +138,8 @@ def _check(rules: Any, every: Any, noise: Any, timeout: Any) -> None:
     check_rules(rules)
     if isinstance(every, bool) or not isinstance(every, int) or every < 1:
         raise _invalid("every", every, "write a whole number from 1")
-    if noise != 0:
-        raise _invalid("noise", noise, "repetitions are not there yet; leave it out")
-    if rules.outputs:
-        raise _invalid("compare.outputs", rules.outputs, "outputs are not there yet; leave it out")
+    if isinstance(noise, bool) or not isinstance(noise, int) or noise < 0:
+        raise _invalid("noise", noise, "write how many more times the candidate runs, from 0")
     if timeout is not None and (not isinstance(timeout, timedelta) or timeout <= timedelta(0)):
         raise _invalid("timeout", timeout, "write a timedelta above zero")
 
@@ -181,7 +193,21 @@ def _check_control(control: Any, place: str) -> None:
         raise _problem("the control is shadowed already", place, "call shadow() once for each task")
 
 
-def _given(candidate: Any, control: Any, given: dict[str, Any], place: str) -> Any:
+def _repeats(
+    control: Any, work: shadow_derive.Work, settings: dict[str, Any], noise: int, place: str
+) -> list[Any]:
+    """Further candidates of the same work, which take nothing from the cache: it would be the first's."""
+    made = []
+    for number in range(1, noise + 1):
+        label = f"{control.label}{REPEAT}{number}"
+        own = {**settings, "task_id": label, "cache": "off", "single_flight": False, "max_age": None}
+        made.append(shadow_derive.make(work, own))
+        if made[-1].task_id != f"{control.task_id}{REPEAT}{number}":
+            raise _problem(f"there is a task {control.task_id}{REPEAT}{number} already", place)
+    return made
+
+
+def _given(candidate: Any, control: Any, given: dict[str, Any], noise: int, place: str) -> Any:
     step = candidate.operator if isinstance(candidate, XComArg) else candidate
     cls = getattr(step, "operator_class", type(step))
     if not isinstance(cls, type) or not issubclass(cls, StepMixin):
@@ -189,6 +215,12 @@ def _given(candidate: Any, control: Any, given: dict[str, Any], place: str) -> A
     if given:
         raise _problem(
             f"{', '.join(given)}: the candidate is a step of its own", place, "say it where the step is made"
+        )
+    if noise:
+        raise _problem(
+            "noise= runs the candidate again, and the candidate is a step of its own",
+            place,
+            "give candidate= its function and say here what the step takes, or leave noise= out",
         )
     if step is control:
         raise _problem("the candidate is the control", place)
@@ -214,6 +246,13 @@ def _mark(step: Any, shadowed: Shadowed) -> None:
 
 def _is_function(candidate: Any) -> bool:
     return callable(candidate) and not isinstance(candidate, BaseOperator | MappedOperator | XComArg)
+
+
+def _function_of(step: Any) -> Any:
+    """What a step calls; None where only a run knows."""
+    if isinstance(step, MappedOperator):
+        return step.partial_kwargs.get("python_callable")
+    return getattr(step, "python_callable", None)
 
 
 def _is_shadow(task: Any) -> bool:

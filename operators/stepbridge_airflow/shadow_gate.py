@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import Any
 
+from stepbridge.compare.rules import Output
 from stepbridge_airflow import compat
 from stepbridge_airflow.compat import MISSING
 
@@ -32,12 +33,16 @@ class Shadowed:
     :param every: it runs in one of so many DAG runs.
     :param run_if: see :data:`Condition`.
     :param store: the root as the task gives it; None for the configured one.
+    :param outputs: what both write, for the candidate to write elsewhere.
+    :param idempotent: it does no harm if the candidate writes where the control does.
     """
 
     control: str
     every: int = 1
     run_if: Condition | None = None
     store: str | None = None
+    outputs: tuple[Output, ...] = ()
+    idempotent: bool = False
 
 
 def lost(operator: Any, context: Mapping[str, Any]) -> bool:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,14 +13,25 @@ from typing import TYPE_CHECKING, Any
 from stepbridge import documents
 from stepbridge.compare import job, sides
 from stepbridge.compare.model import Part, Report, Skipped, Verdict
+from stepbridge.compare.noise import shortened
 from stepbridge.compare.reporting import report_of, without_comparison
+from stepbridge.compare.rules import Compare
 from stepbridge.contract import Result, Value
-from stepbridge.failures import StepbridgeError
+from stepbridge.failures import ObjectMissing, StepbridgeError
 from stepbridge.store.opening import open_store
-from stepbridge_airflow import bindings, compat, shadow_facts, shadow_gate
+from stepbridge_airflow import (
+    bindings,
+    compat,
+    shadow_facts,
+    shadow_gate,
+    shadow_inputs,
+    shadow_noise,
+    shadow_outputs,
+    shadow_written,
+)
 from stepbridge_airflow.config import Settings
 from stepbridge_airflow.links import DETAILS
-from stepbridge_airflow.shadow_candidate import Note, store_of
+from stepbridge_airflow.shadow_candidate import Note, as_control, store_of
 
 if TYPE_CHECKING:
     from stepbridge_airflow.shadow_compare import ShadowComparison
@@ -67,6 +79,12 @@ class Ended:
         return Verdict.SKIPPED, f"the candidate left no result; Airflow says it is {self.candidate}"
 
 
+def _without_result(note: Note | None) -> str:
+    if note is None:
+        return "it left no result"
+    return f"{note.end}: {note.reason}" if note.reason else note.end
+
+
 class Comparing:
     """One comparison at work.
 
@@ -88,9 +106,10 @@ class Comparing:
         :raises StepbridgeError: where the candidate's result is gone or the store does not answer.
         """
         ended = self._ended()
-        subject = self._operator.subject(self._context)
         control = shadow_facts.of_control(self._operator.control, self._context, ended)
-        candidate = shadow_facts.of_candidate(self._operator.candidate, ended, self._results)
+        seen = shadow_facts.of_candidate(self._operator.candidate, ended, self._results, self._image())
+        candidate = seen.facts
+        subject = replace(self._operator.subject(self._context), code=seen.code, image=seen.image)
         settled = {index: verdict for index, one in ended.items() if (verdict := one.verdict()) is not None}
         if not self._operator.mapped:
             (index,) = ended
@@ -107,9 +126,39 @@ class Comparing:
         parts = [
             Part(f"[{index}]", "none", verdict, rule) for index, (verdict, rule) in sorted(settled.items())
         ]
-        parts += self._compared([index for index in sorted(ended) if index not in settled])
+        indexes = [index for index in sorted(ended) if index not in settled]
+        parts += self._compared(indexes)
+        noise = None
+        inputs = self._inputs(indexes)
+        if isinstance(inputs, Skipped):
+            control = replace(control, missing=(*control.missing, inputs))
+        if self._operator.repeats and indexes:
+            parts, noise = self._repeats().judged(parts, indexes)
+            parts = [shortened(part, self._operator.rules.samples) for part in parts]
         seconds = time.monotonic() - self._started
-        return report_of(subject, parts, seconds=round(seconds, 3), control=control, candidate=candidate)
+        return report_of(
+            subject,
+            parts,
+            seconds=round(seconds, 3),
+            control=control,
+            candidate=candidate,
+            inputs=inputs if isinstance(inputs, Part) else None,
+            noise=noise,
+        )
+
+    def _inputs(self, indexes: list[int]) -> Part | Skipped:
+        operator = self._operator
+        if not operator.same_arguments:
+            return Skipped("inputs", "the candidate is a step with arguments of its own")
+        return shadow_inputs.compared(
+            self._context, operator.control, operator.candidate, indexes, operator.rules
+        )
+
+    def _image(self) -> str:
+        """The candidate's image as its task names it."""
+        task = self._context["dag"].task_dict.get(self._operator.candidate)
+        named = getattr(task, "partial_kwargs", None) or vars(task) if task is not None else {}
+        return str(named.get("image") or "")
 
     def _ended(self) -> dict[int, Ended]:
         """By map index; one entry at the task's own index where the control is not mapped."""
@@ -135,6 +184,7 @@ class Comparing:
         left: dict[str, Value] = {}
         right: dict[str, Value] = {}
         broken: list[Part] = []
+        written: dict[str, shadow_written.Written] = {}
         with tempfile.TemporaryDirectory(prefix="stepbridge-control-") as folder:
             for index in indexes:
                 result = self._result(index)
@@ -151,11 +201,81 @@ class Comparing:
                         left[name] = its
                     if mine is not None:
                         right[name] = mine
+                for one in self._written(index, Path(tempfile.mkdtemp(dir=folder))):
+                    name = self._name(index, one.name)
+                    if name in left or name in right:
+                        name += " (output)"
+                    if one.part is not None:
+                        broken.append(replace(one.part, name=name))
+                        continue
+                    written[name] = one
+                    left |= {} if one.control is None else {name: one.control}
+                    right |= {} if one.candidate is None else {name: one.candidate}
             if not left and not right:
                 return broken
-            asked = job.Job(left, right, self._operator.rules, self._settings.store)
-            parts = list(job.run(asked, seconds=self._limit()))
+            rules = self._rules()
+            parts = self._run(left, right, rules, self._limit())
+            more = {part.name for part in parts if self._operator.repeats and shadow_noise.cut_off(part)}
+            if more:
+                control, candidate = (
+                    {name: one[name] for name in one.keys() & more} for one in (left, right)
+                )
+                full = self._run(control, candidate, shadow_noise.in_full(rules), self._limit())
+                again = {part.name: part for part in full if part.verdict is Verdict.DIFFERENT}
+                parts = [again.get(part.name, part) for part in parts]
+            parts = [written[part.name].settled(part) if part.name in written else part for part in parts]
         return [*broken, *(self._with_what_is_unknown(part) for part in parts)]
+
+    def _written(self, index: int, folder: Path) -> Iterator[shadow_written.Written]:
+        """What one instance of both sides wrote instead of returning it."""
+        operator = self._operator
+        if not operator.rules.outputs:
+            return
+        note = Note.of(self._pull(operator.candidate, DETAILS, index))
+        seen = as_control(operator.control, self._context, index)
+        render = shadow_outputs.renderer(operator, seen)
+        places = note.places if note else ()
+        yield from shadow_written.read(operator.rules, places, self._settings.store, folder, render)
+
+    def _run(
+        self, left: Mapping[str, Value], right: Mapping[str, Value], rules: Compare, seconds: float
+    ) -> list[Part]:
+        return list(job.run(job.Job(left, right, rules, self._settings.store), seconds=seconds))
+
+    def _rules(self) -> Compare:
+        """The rules; what is looked for noise in shows a difference at least, until the report is cut."""
+        rules = self._operator.rules
+        return replace(rules, samples=max(rules.samples, 1)) if self._operator.repeats else rules
+
+    def _repeats(self) -> shadow_noise.Repeats:
+        return shadow_noise.Repeats(
+            self._operator.repeats,
+            self._operator.candidate,
+            self._given,
+            self._run,
+            self._rules(),
+            self._limit(),
+        )
+
+    def _given(self, task_id: str, index: int) -> shadow_noise.Given:
+        """What an instance of the candidate or of a repeat gave."""
+        note = Note.of(self._pull(task_id, DETAILS, index))
+        if note is None or note.end != "ran":
+            return shadow_noise.Given({}, _without_result(note))
+        lead = shadow_facts.record_key(self._results, note.run)
+        result = documents.read(Result, self._results, f"{lead}result.json")
+        returned = {RETURNED: result.output} if self._operator.pushes else {}
+        found = {self._name(index, key): value for key, value in {**returned, **result.xcoms}.items()}
+        queries = {output.name for output in self._operator.rules.outputs if output.sql}
+        for place in note.places:
+            if place.name not in queries:
+                name = self._name(index, place.name)
+                where = place.candidate
+                at = str(shadow_outputs.path_of(where)) if shadow_outputs.is_local(where) else where
+                with contextlib.suppress(ObjectMissing):
+                    value = sides.value_at(at, self._settings.store)
+                    found[f"{name} (output)" if name in found else name] = value
+        return shadow_noise.Given(found)
 
     def _keys(self, result: Result, index: int) -> list[str]:
         """The keys to compare: the return value, what the candidate pushed, and what the control did."""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 
-def join(control: Any, candidate: Any, comparison: Any) -> None:
-    """Make both tasks teardowns that the run's state does not count, and put them in order."""
-    for task in (candidate, comparison):
+def join(control: Any, candidates: Sequence[Any], comparison: Any) -> None:
+    """Make candidates and comparison teardowns that the run's state does not count, and put them in order."""
+    for task in (*candidates, comparison):
         task.as_teardown(on_failure_fail_dagrun=False)
-    comparison.set_upstream([control, candidate])
-    settle(control.dag, control.task_id, candidate.task_id)
+    comparison.set_upstream([control, *candidates])
+    for candidate in candidates:
+        settle(control.dag, control.task_id, candidate.task_id)
 
 
 def settle(dag: Any, control_id: str, candidate_id: str) -> None:

@@ -21,6 +21,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import filedb
+
 from throwaway import DAGS, HOME, PLUGINS, version
 
 if importlib.util.find_spec("airflow") is None:
@@ -62,6 +64,7 @@ def _register_provider() -> None:
 
 
 _register_provider()
+filedb.register()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -96,7 +96,7 @@ def seen(run: Any, folder: Path) -> Seen:
 
 def is_shadow(name: str) -> bool:
     """Whether a task, by its id, belongs to a shadow."""
-    return "__shadow" in name or "__compare" in name
+    return any(mark in name for mark in ("__shadow", "__compare", "__noise_"))
 
 
 def xcoms(run: Any) -> dict[tuple[str, int, str], str]:

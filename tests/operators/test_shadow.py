@@ -228,6 +228,27 @@ def test_a_task_in_a_mapped_group_has_a_report_for_each_element(lab: Any, tmp_pa
     assert found == ["IDENTICAL", "IDENTICAL"]
 
 
+def test_the_first_run_of_all_makes_the_stores_folder(
+    lab: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = tmp_path / "fresh"
+    monkeypatch.setenv("AIRFLOW__STEPBRIDGE__STORE", store.as_uri())
+    run = lab.run(
+        """
+        from stepbridge_airflow import shadow
+
+        def give():
+            return 5
+
+        with DAG("DAG_ID", start_date=START, schedule=None):
+            PythonOperator(task_id="give", python_callable=give)
+            shadow("give")
+        """
+    )
+    assert run.xcom("give__compare", "stepbridge")["verdict"] == "IDENTICAL"
+    assert [one.name for one in store.iterdir()] == ["shadow"]
+
+
 def test_no_candidate_starts_when_the_run_is_out_of_time(lab: Any, tmp_path: Path) -> None:
     source = GROUPED.replace("TIMEOUT", "0.000001")
     without, with_, run = cases.both(lab, source, "beside(done)", tmp_path)

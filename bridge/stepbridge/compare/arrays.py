@@ -129,6 +129,7 @@ class _Elements:
     max_abs: float | None = None
     max_rel: float | None = None
     max_ulp: int | None = None
+    nulls: int = 0
 
     @property
     def tolerance(self) -> Tolerance:
@@ -177,6 +178,7 @@ class _Elements:
             apart = np.abs(x - y)
             size = np.abs(x)
             finite = np.isfinite(apart)
+            self.nulls += int((~finite).sum())
             if finite.any():
                 self.max_abs = max(self.max_abs or 0.0, float(apart[finite].max()))
                 scaled = finite & (size > 0)
@@ -211,6 +213,7 @@ class _Elements:
             compared=part.compared,
             unequal=total,
             allowed=self.allowed,
+            nulls=self.nulls,
             max_abs=self.max_abs,
             max_rel=self.max_rel,
             tolerance=said if self.allowed else "",

@@ -62,14 +62,14 @@ def _check_outputs(rules: Compare) -> None:
         raise _bad("two outputs have the same name", "give each its own")
     for output in rules.outputs:
         place = f"Output({output.name!r})"
-        if bool(output.control) == bool(output.sql):
-            raise _bad(f"{place} needs a place or a query, one of both", "give control= or sql=")
+        if not output.control and not output.sql:
+            raise _bad(f"{place} needs a place or a query", "give control= or sql=")
         if output.sql and not output.connection:
             raise _bad(f"{place} has a query and no connection", "give connection='the Airflow connection'")
         if output.argument and output.environment:
             raise _bad(f"{place} has argument and environment", "the candidate is told once: give one")
         told = output.candidate or output.argument or output.environment
-        if output.control and not told and not rules.idempotent:
+        if not (output.sql or told or rules.idempotent):
             raise _bad(
                 f"the candidate would write {place} to the control's place {output.control}",
                 "say how it is told another: argument='the parameter', environment='THE_VARIABLE', or "

@@ -127,7 +127,7 @@ class Column:
     :param unequal: rows that differ beyond every relaxation.
     :param allowed: rows that differ within one.
     :param max_abs: largest absolute difference of numbers (durations in seconds); None where there is none.
-    :param nulls: rows where one side only is null.
+    :param nulls: rows where one side only is null; in an array elements without a finite distance.
     """
 
     name: str

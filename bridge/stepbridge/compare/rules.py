@@ -77,10 +77,10 @@ class Output:
     :param control: where the old task writes: an S3 URI or prefix (closing slash) or a path; templated.
     :param candidate: where the candidate writes its own; templated. Empty: below ``shadow/`` in the store, by
         ``argument`` or ``environment``.
-    :param sql: a query instead of a place; run twice through ``connection``; ``{schema}`` in it is replaced
-        by ``control`` and ``candidate``.
+    :param sql: a query instead of a place, templated; run twice through ``connection``; ``{schema}`` in it is
+        replaced by ``control`` and ``candidate``: by these words, or by what the two arguments say.
     :param connection: the Airflow connection of the query.
-    :param argument: the parameter of the callable that says where to write.
+    :param argument: the parameter of the callable that says where to write; with ``sql`` it gets the schema.
     :param environment: the environment variable that says so.
     """
 

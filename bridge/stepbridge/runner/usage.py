@@ -71,6 +71,7 @@ class Meter:
             peak_rss=max(self._peak, after.ru_maxrss * unit) or None,
             gpu_peak_memory=self._gpu.peak_memory if self._gpu else None,
             gpu_utilisation=self._gpu.utilisation if self._gpu else None,
+            gpu_model=self._gpu.model if self._gpu else "",
             samples=self._samples,
         )
 
@@ -89,6 +90,8 @@ class GpuMeter(threading.Thread):
     def __init__(self) -> None:
         super().__init__(name="stepbridge-gpu", daemon=True)
         self.peak_memory: int | None = None
+        self.model = ""
+        """The names of the GPUs, each once."""
         self._busy: list[float] = []
         self._over = threading.Event()
 
@@ -107,16 +110,21 @@ class GpuMeter(threading.Thread):
         self._over.set()
 
     def _ask(self) -> bool:
-        query = ["nvidia-smi", "--query-gpu=memory.used,utilization.gpu", "--format=csv,noheader,nounits"]
+        query = [
+            "nvidia-smi",
+            "--query-gpu=memory.used,utilization.gpu,name",
+            "--format=csv,noheader,nounits",
+        ]
         try:
             done = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True)
         except (OSError, subprocess.SubprocessError):
             return False
-        rows = [line.partition(",") for line in done.stdout.splitlines() if line.strip()]
+        rows = [(*line.split(",", 2), "", "")[:3] for line in done.stdout.splitlines() if line.strip()]
         memory = [number for used, _, _ in rows if (number := _number(used)) is not None]
+        self.model = ", ".join(dict.fromkeys(name.strip() for _, _, name in rows if name.strip()))
         if memory:
             self.peak_memory = max(self.peak_memory or 0, int(sum(memory)) * _MIB)
-        self._busy += [number for _, _, busy in rows if (number := _number(busy)) is not None]
+        self._busy += [number for _, busy, _ in rows if (number := _number(busy)) is not None]
         return bool(rows)
 
 

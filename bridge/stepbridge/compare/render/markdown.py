@@ -36,8 +36,12 @@ def _lines(report: Report, samples: int) -> Iterator[str]:
     for _, part in shared.walk(tuple(parts)):
         yield from _part(part, samples)
     if report.noise is not None:
-        yield f"Noise: the {report.noise.side} ran {report.noise.runs} more times. {_safe(report.noise.note)}"
+        yield f"Noise: {_safe(shared.noise(report.noise))}"
         yield ""
+        yield from _table(
+            ("repeat", "verdict", "why"),
+            [(part.name, str(part.verdict), part.rule) for part in report.noise.parts],
+        )
     rows = shared.run_rows(report.control, report.candidate)
     if rows:
         yield "How they ran (no part of the verdict):"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from stepbridge.compare.model import Difference, Part, RunFacts
+from stepbridge.compare.model import Difference, Noise, Part, RunFacts
 
 N = TypeVar("N", int, float)
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
@@ -50,6 +50,12 @@ def differences(part: Part) -> list[Difference]:
     """The part's differences that are not among its columns' samples already."""
     said = {sample for column in part.columns for sample in column.samples}
     return [one for one in part.differences if one not in said]
+
+
+def noise(found: Noise) -> str:
+    """What was repeated, how often, and what is to be said of it."""
+    times = "once more" if found.runs == 1 else f"{found.runs} more times"
+    return f"the {found.side} ran {times}" + (f": {found.note}" if found.note else "")
 
 
 def run_rows(control: RunFacts | None, candidate: RunFacts | None) -> list[tuple[str, str, str]]:

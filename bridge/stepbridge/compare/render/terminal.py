@@ -39,8 +39,9 @@ def _lines(report: Report, colour: bool, samples: int) -> Iterator[str]:
     for depth, part in shared.walk(tuple(parts)):
         yield from _part(part, "  " * (depth + 1), colour, samples)
     if report.noise is not None:
-        noise = report.noise
-        yield f"  noise: the {noise.side} ran {noise.runs} more times. {noise.note}".rstrip()
+        yield f"  noise: {shared.noise(report.noise)}"
+        for part in report.noise.parts:
+            yield f"    {part.name}: {_verdict(part.verdict, colour)}, {part.rule}"
     rows = shared.run_rows(report.control, report.candidate)
     if rows:
         yield "  how they ran (no part of the verdict)"
