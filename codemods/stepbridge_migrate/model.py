@@ -253,6 +253,8 @@ class CallableFacts:
     returns: bool = False
     is_async: bool = False
     is_generator: bool = False
+    table: bool = False
+    """What it returns is a table or an array, as far as the source shows."""
     decorators: tuple[str, ...] = ()
     context_keys: tuple[str, ...] = ()
     attributes: tuple[str, ...] = ()

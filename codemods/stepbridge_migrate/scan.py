@@ -18,7 +18,7 @@ from stepbridge_migrate.facts.file import sites_of
 from stepbridge_migrate.facts.project import Project
 from stepbridge_migrate.files import may_hold_tasks, python_files
 from stepbridge_migrate.model import Finding, Inventory, Judged
-from stepbridge_migrate.source import Unreadable, read_bytes, relative, too_much
+from stepbridge_migrate.source import Unreadable, parse, read_bytes, relative, too_much
 
 Progress = Callable[[int, int], None]
 """Called with the number of files that are done and of all files."""
@@ -63,15 +63,33 @@ def scan(
         results += found
         if progress is not None:
             progress(len(results), len(files))
+    results += [_unread(root, path) for path in files if path in _named(root, paths)]
     results.sort(key=lambda result: result.path)
     sites = [judged for result in results for judged in result.sites]
     return Inventory(
         str(root),
         tuple(sorted(sites, key=lambda judged: (judged.site.place, judged.site.call))),
-        len(results),
+        len(files),
         sum(bool(result.sites) for result in results),
         tuple(finding for result in results for finding in result.skipped),
     )
+
+
+def _named(root: Path, paths: Sequence[Path]) -> set[Path]:
+    """The files among *paths*: who names one wants to know that it cannot be read."""
+    return {found for path in paths if (found := (root / path).resolve()).is_file()}
+
+
+def _unread(root: Path, path: Path) -> FileResult:
+    """What keeps a named file, which the prefilter may have passed by, from being parsed."""
+    name = relative(path, root)
+    try:
+        data = read_bytes(path, name)
+        if not may_hold_tasks(data):
+            parse(name, data)
+    except Unreadable as error:
+        return FileResult(name, (), (error.finding,))
+    return FileResult(name)
 
 
 def _results(root: Path, files: Sequence[Path], jobs: int) -> Iterator[list[FileResult]]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from rule_checks import check_noop, sites
+from rule_checks import check_noop, site, sites
 
+from stepbridge_migrate import rules
 from stepbridge_migrate.codes import CODES
 from stepbridge_migrate.model import Disposition, Needs
 
@@ -372,3 +373,28 @@ def test_sm325_an_object_of_a_librarys_class_may_not_be_data(tmp_path: Path) -> 
         "the callable is given client, an object of Client, a library's class"
     ]
     assert judged.disposition is Disposition.WARN
+
+
+TABLES = {
+    "made at once": ["import pandas as pd", "return pd.DataFrame({'a': [1]})"],
+    "read": ["import pandas as pd", "rows = pd.read_csv('rows.csv')", "return rows"],
+    "an array": ["from numpy import zeros", "return zeros(3)"],
+}
+
+
+def _task(*lines: str) -> str:
+    body = "".join(f"        {line}\n" for line in lines)
+    head = "from airflow.decorators import task\nfrom airflow import DAG\n"
+    return f'{head}with DAG("d"):\n    @task\n    def collect():\n{body}    collect()\n'
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_table_would_reach_readers_as_its_uri(name: str, tmp_path: Path) -> None:
+    found = site(tmp_path, _task(*TABLES[name]), "collect")
+    assert "SM326" in [one.code for one in rules.judge(found).findings]
+    assert "SM326" not in [one.code for one in rules.judge(found, Needs(xcom="value")).findings]
+
+
+def test_a_number_is_no_table(tmp_path: Path) -> None:
+    text = _task("import pandas as pd", "return len(pd.DataFrame({'a': [1]}))")
+    assert "SM326" not in [one.code for one in rules.judge(site(tmp_path, text, "collect")).findings]

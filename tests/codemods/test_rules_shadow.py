@@ -173,3 +173,11 @@ def test_sm236_a_shadow_that_migrate_cannot_take_out(tmp_path: Path) -> None:
 def test_nothing_is_shadowed_where_the_dag_has_no_name(tmp_path: Path) -> None:
     text = TOP + f'{CALL[:-1]}, dag=DAG("d"))\n'
     check_noop(tmp_path, text, "SM234", action="shadow")
+
+
+def test_a_shadow_of_another_candidate_is_not_cut_over(tmp_path: Path) -> None:
+    text = f'{WITH}with DAG("d"):\n    {CALL}\n    shadow("train", candidate=other)\n'
+    plan = edit(tmp_path, text, "train", action="cutover").plan
+    assert not plan.changes
+    assert [one.code for one in plan.findings if one.code == "SM236"] == ["SM236"]
+    assert "other" in next(one.message for one in plan.findings if one.code == "SM236")

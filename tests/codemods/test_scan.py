@@ -231,3 +231,10 @@ def test_inventory_counts(tmp_path: Path) -> None:
 def test_syntax_errors_raise_for_one_file(tmp_path: Path) -> None:
     with pytest.raises(Unreadable, match="parse"):
         sites(tmp_path, text="from airflow import task\nprint 1\n")
+
+
+def test_a_named_file_that_cannot_be_parsed_is_said_even_without_a_dag(tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text("def f(:\n")
+    named = scan(tmp_path, [Path("broken.py")])
+    assert [(one.code, one.place.path) for one in named.skipped] == [("SM402", "broken.py")]
+    assert scan(tmp_path).skipped == ()

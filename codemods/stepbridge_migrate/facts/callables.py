@@ -10,7 +10,7 @@ from typing import Any
 
 from stepbridge.code.airflow_names import CONTEXT_KEYS
 from stepbridge.code.reads import Reads
-from stepbridge_migrate.facts import context
+from stepbridge_migrate.facts import context, tables
 from stepbridge_migrate.facts.body import Code, reach
 from stepbridge_migrate.facts.project import Defined, Given, Module, Named, Project, Starred
 from stepbridge_migrate.facts.scopes import FUNCTIONS, Bound, Scope, children, dotted
@@ -150,6 +150,7 @@ def facts(
         returns=isinstance(code, ast.Lambda) or any(_gives(node) for node in own),
         is_async=isinstance(code, ast.AsyncFunctionDef),
         is_generator=any(isinstance(node, ast.Yield | ast.YieldFrom) for node in own),
+        table=tables.gives_table(code, own, home.file.tree),
         decorators=tuple(
             home.file.cut(home.file.span(item))
             for item in getattr(code, "decorator_list", ())

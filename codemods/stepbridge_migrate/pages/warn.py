@@ -297,4 +297,19 @@ load = PythonOperator(task_id="load", python_callable=run, op_kwargs={"client": 
         """load = PythonOperator(task_id="load", python_callable=run, op_kwargs={"url": url})
 """,
     ),
+    _page(
+        "SM326",
+        "readers get a table's URI",
+        "A step stores tables and arrays, and its XCom is their URI: `pd.read_parquet(uri)` reads one. A "
+        "task that has not moved and takes the object itself would get a text.",
+        "`--xcom value` pushes the object itself, as the old task did; or let the readers read the URI.",
+        """@task
+def collect():
+    return pd.DataFrame({"store": ["a"]})
+""",
+        """@task.step(xcom="value")
+def collect():
+    return pd.DataFrame({"store": ["a"]})
+""",
+    ),
 )

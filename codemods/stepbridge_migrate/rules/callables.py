@@ -74,7 +74,7 @@ def judge(site: Site, needs: Needs) -> list[Finding]:
     return [
         *found,
         *_of_airflow(site, facts, needs),
-        *_types(site, facts),
+        *_types(site, facts, needs),
         *_outside(site, facts),
     ]
 
@@ -176,7 +176,15 @@ def _several(code: str, does: str, facts: CallableFacts, effects: Sequence[Effec
 # types -----------------------------------------------------------------------------------------------------
 
 
-def _types(site: Site, facts: CallableFacts) -> Iterator[Finding]:
+def _by_uri(site: Site, needs: Needs) -> bool:
+    """Whether readers that have not moved would find a URI where the old task gave the object."""
+    pushes = argument(site, "do_xcom_push")
+    return (
+        needs.xcom is None and "xcom" not in needs.arguments and (pushes is None or pushes.value != "False")
+    )
+
+
+def _types(site: Site, facts: CallableFacts, needs: Needs) -> Iterator[Finding]:
     where = _where(site, facts)
     given = _given(site)
     for one in facts.parameters:
@@ -187,6 +195,8 @@ def _types(site: Site, facts: CallableFacts) -> Iterator[Finding]:
             yield Finding(
                 "SM211", f"{one.name}: {one.annotation} gets the text of a template", given[one.name]
             )
+    if facts.table and _by_uri(site, needs):
+        yield Finding("SM326", f"{facts.text} gives a table or an array", where)
     if facts.annotation:
         yield from _annotation("the return", facts.annotation, where)
         silent = not facts.returns and not facts.is_generator and facts.form is not Form.LAMBDA

@@ -51,17 +51,20 @@ def change(
     drop: Sequence[Argument] = (),
     replace: Sequence[tuple[Argument, str]] = (),
     add: Sequence[str] = (),
+    shift: int = 0,
 ) -> list[Edit]:
     """The edits of a call's arguments; what is added takes the place of what is dropped where it can.
 
     :param replace: arguments with the text that stands for them.
     :param add: whole arguments, ``name=value``.
+    :param shift: by how many columns the line of the last argument is to move; lines that are added stand
+        in the column where it will be.
     """
     dropped = sorted(drop, key=lambda one: one.span)
     in_place = [*replace, *zip(dropped, add, strict=False)]
     edits = [Edit(one.span.start, _cut(call.view.text, one.span), text) for one, text in in_place]
     edits += _removed(call, dropped[len(add) :])
-    return edits + _added(call, add[len(dropped) :])
+    return edits + _added(call, add[len(dropped) :], shift)
 
 
 def _cut(text: str, span: Span) -> str:
@@ -71,7 +74,7 @@ def _cut(text: str, span: Span) -> str:
 # adding ----------------------------------------------------------------------------------------------------
 
 
-def _added(call: Call, texts: Sequence[str]) -> list[Edit]:
+def _added(call: Call, texts: Sequence[str], shift: int) -> list[Edit]:
     if not texts:
         return []
     view, text = call.view, call.view.text
@@ -79,12 +82,12 @@ def _added(call: Call, texts: Sequence[str]) -> list[Edit]:
         return [Edit(call.open, "", ", ".join(texts))]
     end = call.arguments[-1].span.end
     indent = _own_line(call)
-    leading = _leading_comma(call)
+    leading = _leading_comma(call, shift)
     if leading is not None:
         return [Edit(end, "", "".join(f"{leading}{one}" for one in texts))]
     if indent is None:
         return [Edit(end, "", "".join(f", {one}" for one in texts))]
-    lines = [f"{view.newline}{indent}{one}" for one in texts]
+    lines = [f"{view.newline}{_shifted(indent, shift)}{one}" for one in texts]
     comma = skip(text, end)
     if comma < call.close and text[comma] == ",":
         at = _after_comment(text, comma + 1, call.close)
@@ -106,7 +109,11 @@ def _own_line(call: Call) -> str | None:
     return None if several else indent
 
 
-def _leading_comma(call: Call) -> str | None:
+def _shifted(indent: str, shift: int) -> str:
+    return indent + " " * shift if shift >= 0 else indent[:shift]
+
+
+def _leading_comma(call: Call, shift: int) -> str | None:
     """The text before an argument where lines begin with a comma: ``"\\n    , "``."""
     if len(call.arguments) < 2:
         return None
@@ -116,7 +123,8 @@ def _leading_comma(call: Call) -> str | None:
     if not comma or "\n" not in head.replace("\r", "\n") or blanks.strip(" \t") or "#" in blanks:
         return None
     start = max(head.rfind("\n"), head.rfind("\r"))
-    return f"{call.view.newline}{head[start + 1 :]},{blanks}" if not head[start + 1 :].strip() else None
+    indent = head[start + 1 :]
+    return None if indent.strip() else f"{call.view.newline}{_shifted(indent, shift)},{blanks}"
 
 
 def _after_comment(text: str, at: int, close: int) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from stepbridge_migrate.edits import Shift, apply, compose, ordered
 from stepbridge_migrate.model import Argument, Edit, Finding, Kind, Needs, Site, State
-from stepbridge_migrate.rules import layout, shadowing, wanted
+from stepbridge_migrate.rules import alignment, layout, shadowing, wanted
 from stepbridge_migrate.rules.imports import Names, removal
 from stepbridge_migrate.rules.judging import CLASSES, argument, constant, named
 from stepbridge_migrate.rules.rule import STEP_DECORATOR, STEP_OPERATOR, Rewrite, Rule
@@ -42,6 +42,12 @@ def cutover(rule: Rule, site: Site, needs: Needs, view: View) -> Draft:
         return Draft(findings=(Finding("SM236", why, site.place),))
     if beside is None:
         return _cutover(rule, site, needs, view)
+    if beside.candidate != "None":
+        why = (
+            f"the shadow compares {beside.candidate} with the task, and a cutover would move the task's own "
+            "callable; put the candidate into the call and take the shadow out first"
+        )
+        return Draft(findings=(Finding("SM236", why, site.place),))
     text = apply(view.text, beside.removal, path=view.path)
     shift = Shift(tuple(ordered(beside.removal)))
     draft = _cutover(rule, moved(site, shift), carried(needs, beside.arguments), View(view.path, text))
@@ -96,8 +102,7 @@ def _cutover(rule: Rule, site: Site, needs: Needs, view: View) -> Draft:
     fresh, problems = wanted.conflicts(asked, _kept(site, change), site.place)
     if problems:
         return Draft(findings=tuple(problems))
-    edits = [Edit(site.name.start, view.text[site.name.start : site.name.end], target)]
-    edits += _arguments(view, site, change, [f"{name}={text}" for name, text in fresh])
+    edits = _call(view, site, change, target, [f"{name}={text}" for name, text in fresh])
     old = _head(site)
     taken = [] if target.split(".")[0] == old else removal(view, old, used=1)
     findings: tuple[Finding, ...] = ()
@@ -160,11 +165,21 @@ def _target(site: Site, names: Names) -> str | Finding:
     return names.need("stepbridge_airflow", STEP_DECORATOR)
 
 
-def _arguments(view: View, site: Site, change: Rewrite, add: Sequence[str]) -> list[Edit]:
+def _call(view: View, site: Site, change: Rewrite, target: str, add: Sequence[str]) -> list[Edit]:
+    """The edits of the call itself; what stood under its bracket stands under it again."""
+    named_so = Edit(site.name.start, view.text[site.name.start : site.name.end], target)
     if site.open is None:
-        return [Edit(site.name.end, "", f"({', '.join(add)})")] if add else []
+        return [named_so, *([Edit(site.name.end, "", f"({', '.join(add)})")] if add else [])]
     call = layout.Call.of(view, site.open, site.arguments)
-    return layout.change(call, drop=change.drop, replace=change.replace, add=add)
+
+    def given(shift: int) -> list[Edit]:
+        arguments = layout.change(call, drop=change.drop, replace=change.replace, add=add, shift=shift)
+        return [named_so, *arguments]
+
+    moved_lines = alignment.moved_lines(view, site.name, given(0))
+    last = view.line_start(call.arguments[-1].span.start) if call.arguments else site.open
+    edits = given(moved_lines.get(last, 0))
+    return alignment.realigned(view, site.name, edits, moved_lines)
 
 
 # shadow ----------------------------------------------------------------------------------------------------

@@ -200,10 +200,12 @@ class Found:
 
     :param arguments: what it says of the step, by name.
     :param removal: the edits that take it out, and the imports that nothing else needs.
+    :param candidate: the text of ``candidate=``; ``None`` where the step is derived from the control.
     """
 
     arguments: dict[str, str]
     removal: tuple[Edit, ...]
+    candidate: str = "None"
 
 
 def found(view: View, site: Site) -> Found | None:
@@ -248,7 +250,8 @@ def _found(view: View, statement: ast.Expr, call: ast.Call, name: str) -> Found 
                 used[item.id] = used.get(item.id, 0) + 1
     for other, times in used.items():
         edits += removal(view, other, used=times, source=SOURCES.get(other, "stepbridge_airflow")) or []
-    return Found({key: text for key, text in arguments.items() if key not in _OF_SHADOW}, tuple(edits))
+    own = {key: text for key, text in arguments.items() if key not in _OF_SHADOW}
+    return Found(own, tuple(edits), arguments.get("candidate", "None"))
 
 
 _OF_SHADOW = ("compare", "dag", "candidate", "every", "run_if", "noise", "pool")

@@ -25,8 +25,8 @@ from stepbridge_migrate.verify.normal import (
     without,
 )
 
-SHADOW, COMPARE = "__shadow", "__compare"
-"""What the names of the two added tasks end with."""
+SHADOW, COMPARE, NOISE = "__shadow", "__compare", "__noise_"
+"""What the names of the added tasks have after the control's; there may be several of the last."""
 
 CLASS_LEAVES = frozenset(
     {
@@ -178,7 +178,7 @@ def compare(
             task = _moved(one.path, sides[0], sides[1], plan)
             if task is not None:
                 moved[task] = None
-                if _allowed(one, sides[0], sides[1], asked):
+                if plan.action == "rollback" or _allowed(one, sides[0], sides[1], asked):
                     continue
             faults.append(describe(one))
     return Comparison(
@@ -224,13 +224,14 @@ def matches(dag_id: str, task_id: str, plan: Plan) -> bool:
 
 def _added(dag_id: str, dag: NormalDag, plan: Plan) -> tuple[frozenset[str], list[str]]:
     """The tasks that a shadow of this site adds, and what is missing of them."""
-    names, missing = set(), []
+    names: set[str] = set()
+    missing: list[str] = []
     for task in dag.tasks:
         pair = [f"{task}{end}" for end in (SHADOW, COMPARE)]
         there = [name for name in pair if name in dag.tasks]
         if not there or not matches(dag_id, task, plan):
             continue
-        names.update(there)
+        names.update(there, (name for name in dag.tasks if name.startswith(f"{task}{NOISE}")))
         missing += [
             f"DAG {dag_id!r}: task {name!r} of the shadow is missing" for name in pair if name not in there
         ]
