@@ -94,10 +94,10 @@ UNDECLARED = (
     HEAD
     + """
 def look(name):
-    return Variable.get(name, "the default")
+    return Variable.get(name.lower(), "the default")
 
 with DAG("DAG_ID", start_date=START, schedule=None):
-    StepOperator(task_id="look", python_callable=look, op_args=["hidden"]DECLARED)
+    StepOperator(task_id="look", python_callable=look, op_args=["HIDDEN"]DECLARED)
 """
 )
 
@@ -110,6 +110,12 @@ def test_a_default_never_stands_for_a_variable_nobody_looked_for(
     assert 'variables=["hidden"]' in message(lab, failed)
     run = lab.run(UNDECLARED.replace("DECLARED", ', variables=["hidden"]'))
     assert run.xcom("look") == "the value"
+
+
+def test_a_variable_that_an_argument_names_is_looked_for(lab: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_VAR_HIDDEN", "the value")
+    source = UNDECLARED.replace("DECLARED", "").replace("name.lower()", "name").replace("HIDDEN", "hidden")
+    assert lab.run(source).xcom("look") == "the value"
 
 
 def test_a_declared_variable_that_does_not_exist_gives_the_default(lab: Any) -> None:
