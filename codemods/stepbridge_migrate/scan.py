@@ -63,7 +63,8 @@ def scan(
         results += found
         if progress is not None:
             progress(len(results), len(files))
-    results += [_unread(root, path) for path in files if path in _named(root, paths)]
+    named = _named(root, paths)
+    results += [_passed_by(root, path) for path in files if path in named]
     results.sort(key=lambda result: result.path)
     sites = [judged for result in results for judged in result.sites]
     return Inventory(
@@ -80,11 +81,14 @@ def _named(root: Path, paths: Sequence[Path]) -> set[Path]:
     return {found for path in paths if (found := (root / path).resolve()).is_file()}
 
 
-def _unread(root: Path, path: Path) -> FileResult:
-    """What keeps a named file, which the prefilter may have passed by, from being parsed."""
+def _passed_by(root: Path, path: Path) -> FileResult:
+    """What keeps a named file from being parsed that the prefilter passed by; of all others it is said."""
     name = relative(path, root)
     try:
         data = read_bytes(path, name)
+    except Unreadable:
+        return FileResult(name)
+    try:
         if not may_hold_tasks(data):
             parse(name, data)
     except Unreadable as error:

@@ -238,3 +238,9 @@ def test_a_named_file_that_cannot_be_parsed_is_said_even_without_a_dag(tmp_path:
     named = scan(tmp_path, [Path("broken.py")])
     assert [(one.code, one.place.path) for one in named.skipped] == [("SM402", "broken.py")]
     assert scan(tmp_path).skipped == ()
+
+
+def test_a_named_file_that_cannot_be_read_is_said_once(tmp_path: Path) -> None:
+    (tmp_path / "dag.py").write_bytes(b"# airflow DAG PythonOperator \xff\n")
+    found = scan(tmp_path, [Path("dag.py")])
+    assert [one.code for one in found.skipped] == ["SM401"]
