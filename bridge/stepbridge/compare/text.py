@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from stepbridge.compare.alignment import Steps, aligned, relaxed
 from stepbridge.compare.base import Side
 from stepbridge.compare.model import Difference, Fact, Part
 from stepbridge.compare.rules import Compare
@@ -18,7 +18,7 @@ _LARGEST = 64 << 20
 _ENDINGS = frozenset(
     {".txt", ".log", ".md", ".sql", ".yaml", ".yml", ".toml", ".ini", ".cfg", ".xml", ".html"}
 )
-_NORMAL: tuple[tuple[str, Callable[[str], str]], ...] = (
+_NORMAL: Steps = (
     ("line-endings", lambda line: line.rstrip("\r\n")),
     ("whitespace", lambda line: " ".join(line.split())),
     ("text-case", str.casefold),
@@ -43,7 +43,7 @@ class TextComparator:
         tally = Tally(rules)
         tally.facts.append(Fact("lines", f"{len(a):,}", f"{len(b):,}"))
         equal = frozenset(rules.equal)
-        for i, j in _aligned(a, b, equal):
+        for i, j in aligned(a, b, most=_ALIGNED, mark=_mark(equal)):
             tally.compared += 1
             _line(tally, i, j, a, b, equal)
         return tally.part(name, self.name, unit="lines", of=max(len(a), len(b), tally.compared))
@@ -75,7 +75,7 @@ def _line(
         return
     if a[i] == b[j]:
         return
-    used = _relaxed(a[i], b[j], equal)
+    used = relaxed(a[i], b[j], equal, _NORMAL)
     if used:
         tally.allow(f"equal:{used}")
         return
@@ -85,36 +85,13 @@ def _line(
     tally.differ(Difference(place, "value", shown(repr(a[i])), shown(repr(b[j])), f"from column {at + 1}"))
 
 
-def _relaxed(a: str, b: str, equal: frozenset[str]) -> str:
-    used = []
-    for name, normal in _NORMAL:
-        if name in equal:
-            if normal(a) != a or normal(b) != b:
-                used.append(name)
-            a, b = normal(a), normal(b)
-            if a == b:
-                return "+".join(used)
-    return ""
-
-
-def _aligned(
-    a: Sequence[str], b: Sequence[str], equal: frozenset[str]
-) -> Iterator[tuple[int | None, int | None]]:
-    if len(a) == len(b) or max(len(a), len(b)) > _ALIGNED:
-        for n in range(max(len(a), len(b))):
-            yield (n if n < len(a) else None), (n if n < len(b) else None)
-        return
-    matcher = difflib.SequenceMatcher(None, _normal(a, equal), _normal(b, equal), autojunk=False)
-    for _, i, i_end, j, j_end in matcher.get_opcodes():
-        for n in range(max(i_end - i, j_end - j)):
-            yield (i + n if i + n < i_end else None), (j + n if j + n < j_end else None)
-
-
-def _normal(lines: Sequence[str], equal: frozenset[str]) -> list[str]:
+def _mark(equal: frozenset[str]) -> Callable[[str], str]:
+    """What a line is aligned by: its text as the relaxations leave it."""
     steps = [normal for name, normal in _NORMAL if name in equal]
-    out = []
-    for line in lines:
+
+    def mark(line: str) -> str:
         for step in steps:
             line = step(line)
-        out.append(line)
-    return out
+        return line
+
+    return mark

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+from stepbridge.compare.alignment import Steps, aligned, relaxed
 from stepbridge.compare.base import Side
 from stepbridge.compare.ignoring import fits
 from stepbridge.compare.model import Difference, Part
@@ -23,6 +23,11 @@ _NEAR = 1_000_000
 """Pairs of unequal items up to which an unordered list is searched for partners within tolerance."""
 _CONTAINERS = (dict, list, tuple, set, frozenset)
 _MISSING = object()
+_NORMAL: Steps = (
+    ("line-endings", lambda text: text.replace("\r\n", "\n").replace("\r", "\n")),
+    ("whitespace", lambda text: " ".join(text.split())),
+    ("text-case", str.casefold),
+)
 
 
 @dataclass(frozen=True)
@@ -175,7 +180,7 @@ class _Walk:
             return
         if len(a) != len(b):
             self._differ(pair, "length", detail=f"{len(a):,} and {len(b):,} items", both=False)
-        for i, j in reversed(list(_aligned(a, b))):
+        for i, j in reversed(list(aligned(a, b, most=_ALIGNED, mark=_mark))):
             left = _MISSING if i is None else a[i]
             right = _MISSING if j is None else b[j]
             self._stack.append(pair.inner(f"[{j if i is None else i}]", left, right))
@@ -225,7 +230,8 @@ class _Walk:
     def _relaxation(self, pair: _Pair, a: Any, b: Any) -> tuple[str, str] | None:
         """The relaxation that lets two unequal leaves pass."""
         if isinstance(a, str) and isinstance(b, str):
-            return _texts_within(a, b, self._equal)
+            used = relaxed(a, b, self._equal, _NORMAL)
+            return (f"equal:{used}", "") if used else None
         if isinstance(a, datetime) and isinstance(b, datetime):
             same = "time-zone" in self._equal and _instant(a) == _instant(b)
             return ("equal:time-zone", "") if same else None
@@ -263,18 +269,6 @@ def _member(key: object) -> str:
     return f".{key}" if isinstance(key, str) and key.isidentifier() else f"[{key!r}]"
 
 
-def _aligned(a: list[Any], b: list[Any]) -> Iterator[tuple[int | None, int | None]]:
-    """Indices that belong together; None where one side has no such item."""
-    if len(a) == len(b) or max(len(a), len(b)) > _ALIGNED:
-        for n in range(max(len(a), len(b))):
-            yield (n if n < len(a) else None), (n if n < len(b) else None)
-        return
-    matcher = difflib.SequenceMatcher(None, [_mark(x) for x in a], [_mark(y) for y in b], autojunk=False)
-    for _, i, i_end, j, j_end in matcher.get_opcodes():
-        for n in range(max(i_end - i, j_end - j)):
-            yield (i + n if i + n < i_end else None), (j + n if j + n < j_end else None)
-
-
 def _without_equal(a: list[Any], b: list[Any]) -> tuple[list[int], list[int]]:
     """Indices of the items that have no exactly equal partner on the other side."""
     waiting: dict[object, list[int]] = {}
@@ -290,9 +284,9 @@ def _without_equal(a: list[Any], b: list[Any]) -> tuple[list[int], list[int]]:
     return left, sorted(j for rest in waiting.values() for j in rest)
 
 
-def _mark(value: Any) -> object:
+def _mark(value: Any) -> Hashable:
     """Something hashable that is equal exactly for strictly equal values."""
-    out: list[object] = []
+    out: list[Hashable] = []
     stack = [value]
     while stack:
         one = stack.pop()
@@ -310,7 +304,7 @@ def _mark(value: Any) -> object:
     return out[0] if len(out) == 1 else tuple(out)
 
 
-def _leaf_mark(value: Any) -> object:
+def _leaf_mark(value: Any) -> Hashable:
     if isinstance(value, float):
         return "float", "nan" if math.isnan(value) else struct.pack("<d", value)
     if isinstance(value, complex):
@@ -366,23 +360,6 @@ def _ordinal(value: float) -> int:
 def _said(tolerance: Tolerance) -> str:
     ulp = f", ulp {tolerance.ulp}" if tolerance.ulp else ""
     return f"rtol {tolerance.rtol:g}, atol {tolerance.atol:g}{ulp}"
-
-
-def _texts_within(a: str, b: str, equal: Iterable[str]) -> tuple[str, str] | None:
-    steps = (
-        ("line-endings", lambda text: text.replace("\r\n", "\n").replace("\r", "\n")),
-        ("whitespace", lambda text: " ".join(text.split())),
-        ("text-case", str.casefold),
-    )
-    used = []
-    for name, normal in steps:
-        if name in equal:
-            if normal(a) != a or normal(b) != b:
-                used.append(name)
-            a, b = normal(a), normal(b)
-            if a == b:
-                return "equal:" + "+".join(used), ""
-    return None
 
 
 def _apart(a: Any, b: Any) -> str:
