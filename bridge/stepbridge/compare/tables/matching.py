@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from stepbridge.compare.model import Difference, Skipped
+from stepbridge.compare.tables import indexed
 from stepbridge.compare.tables.aligned import compare_in_place, same_in_place, sorted_values
+from stepbridge.compare.tables.alone import Alone, row_text
 from stepbridge.compare.tables.duck import Engine, Excess, Scan, prepare
 from stepbridge.compare.tables.pairing import Pair
-from stepbridge.compare.tables.tally import MASK, Keyed, Rows, Tally, shorten
-from stepbridge.compare.tables.wire import shown
+from stepbridge.compare.tables.tally import Keyed, Tally
 
 if TYPE_CHECKING:
     from stepbridge.compare.tables.comparison import Comparison
@@ -26,6 +27,8 @@ def by_key(one: Comparison) -> None:
         return
     keys = [one.pairs[n] for n in places]
     aligned = same_in_place(one.control, one.candidate, keys)
+    if not aligned and indexed.by_index(one, places):
+        return
     with Engine(one.folder, one.rules.memory) as engine:
         sides = ("control",) if aligned else ("control", "candidate")
         limit = one.rules.memory // 8
@@ -131,7 +134,7 @@ def _join(
 
     keys = [one.pairs[n] for n in places]
     found = one.found
-    alone = {"missing": _Alone(one, "missing"), "extra": _Alone(one, "extra")}
+    alone = {"missing": Alone(one, "missing"), "extra": Alone(one, "extra")}
     for batch in engine.unmatched(scans[0], scans[1], one.pairs, places, complete):
         mine, other = batch.column("has_control"), batch.column("has_candidate")
         for kind, mask, letter in (("missing", pc.invert(other), "a"), ("extra", pc.invert(mine), "b")):
@@ -159,43 +162,6 @@ def _cells(
     for n, pair in enumerate(pairs):
         made.append(key[list(places).index(n)] if n in places else _column(rows, f"{letter}{n}", pair))
     return made
-
-
-class _Alone:
-    """Rows of one side only: how many, and the first ones by key."""
-
-    def __init__(self, one: Comparison, kind: str) -> None:
-        self.count = 0
-        self._one, self._kind = one, kind
-        self._first: list[tuple[tuple[Any, ...], Difference]] = []
-
-    def add(self, cells: Sequence[Any], rows: Rows) -> None:
-        """Rows of one batch, one wire array per pair."""
-        import numpy as np
-
-        count = len(cells[0])
-        self.count += count
-        limit = self._one.rules.samples
-        for place in rows.first(np.arange(count), limit):
-            text = row_text(self._one.pairs, cells, int(place))
-            sides = (text, None) if self._kind == "missing" else (None, text)
-            rank = rows.rank(int(place))
-            self._first.append((rank, Difference(rows.path(int(place)), self._kind, *sides)))
-        self._first.sort(key=lambda each: each[0])
-        del self._first[limit:]
-
-    def differences(self) -> list[Difference]:
-        """The first ones."""
-        return [difference for _, difference in self._first]
-
-
-def row_text(pairs: Sequence[Pair], cells: Sequence[Any], place: int) -> str:
-    """A whole row as people read it, shortened."""
-    parts = []
-    for pair, array in zip(pairs, cells, strict=True):
-        assert pair.wire is not None
-        parts.append(f"{pair.name}={MASK if pair.masked else shown(array[place], pair.wire)}")
-    return shorten(", ".join(parts))
 
 
 def as_multiset(one: Comparison) -> None:
@@ -262,7 +228,7 @@ def _pair_up(one: Comparison, engine: Engine, scans: Sequence[Scan], near: Seque
     found = one.found
     exact = [n for n in range(len(one.pairs)) if n not in near]
     named = [one.pairs[n] for n in (exact or near)[:3]]
-    alone = {"missing": _Alone(one, "missing"), "extra": _Alone(one, "extra")}
+    alone = {"missing": Alone(one, "missing"), "extra": Alone(one, "extra")}
     for batch in engine.paired(scans[0], scans[1], one.pairs, exact, near):
         mine, other = batch.column("has_control"), batch.column("has_candidate")
         both = batch.filter(pc.and_(mine, other))

@@ -20,6 +20,8 @@ from stepbridge.failures import IntegrityProblem
 
 BATCH = 1 << 17
 """Rows in a batch."""
+_FEW = 2
+"""Bytes for each row that a column of few values takes at most."""
 
 
 @dataclass(frozen=True)
@@ -73,19 +75,68 @@ class Source:
         return tuple(one for one in self.fields if one.index)
 
     def batches(self, places: Sequence[int], size: int = BATCH) -> Iterator[list[Any]]:
-        """The columns at *places*, some rows at a time; a list of arrays in their order.
+        """See :meth:`Opened.batches`."""
+        with self.opened() as file:
+            yield from file.batches(places, size)
 
+    @contextmanager
+    def opened(self, coded: Sequence[str] = ()) -> Iterator[Opened]:
+        """The file, open.
+
+        :param coded: columns, as the file calls them, to be given as dictionary arrays.
         :raises IntegrityProblem: SB304 where the file is damaged.
         """
         import pyarrow.parquet as pq
 
-        with reading(self.origin), pq.ParquetFile(self.path, memory_map=True, pre_buffer=False) as file:
-            leaves = _leaves(file.schema_arrow)
-            wanted = sorted(set(places))
-            indices = [leaf for place in wanted for leaf in leaves[place]]
-            order = [wanted.index(place) for place in places]
-            groups = list(range(file.metadata.num_row_groups))
-            for batch in file.reader.iter_batches(size, groups, indices, use_threads=True):
+        with reading(self.origin):
+            file = pq.ParquetFile(self.path, memory_map=True, pre_buffer=False, read_dictionary=list(coded))
+        with file:
+            yield Opened(file, self.origin)
+
+    def few(self) -> dict[int, str]:
+        """Columns of text in which few values occur often: what the file calls them, by their place.
+
+        The file says so by what a column takes: numbers of values, and each value once.
+        """
+        import pyarrow.types as t
+
+        with self.opened() as opened:
+            file = opened.file
+            schema, leaves = file.schema_arrow, _leaves(file.schema_arrow)
+            groups = [file.metadata.row_group(n) for n in range(file.metadata.num_row_groups)]
+            most = _FEW * file.metadata.num_rows
+        found = {}
+        for place, column in enumerate(schema):
+            text = t.is_string(column.type) or t.is_large_string(column.type)
+            if text and schema.names.count(column.name) == 1:
+                parts = [group.column(leaves[place].start) for group in groups]
+                coded = all(part.has_dictionary_page for part in parts)
+                if coded and sum(part.total_uncompressed_size for part in parts) < most:
+                    found[place] = column.name
+        return found
+
+
+class Opened:
+    """An open file of a source; columns may be read again and again, by one thread at a time.
+
+    :param file: a ``pyarrow.parquet.ParquetFile``.
+    """
+
+    def __init__(self, file: Any, origin: str) -> None:
+        self.file, self._origin = file, origin
+        self._leaves = _leaves(file.schema_arrow)
+
+    def batches(self, places: Sequence[int], size: int = BATCH) -> Iterator[list[Any]]:
+        """The columns at *places*, some rows at a time; a list of arrays in their order.
+
+        :raises IntegrityProblem: SB304 where the file is damaged.
+        """
+        wanted = sorted(set(places))
+        indices = [leaf for place in wanted for leaf in self._leaves[place]]
+        order = [wanted.index(place) for place in places]
+        groups = list(range(self.file.metadata.num_row_groups))
+        with reading(self._origin):
+            for batch in self.file.reader.iter_batches(size, groups, indices, use_threads=True):
                 yield [batch.column(n) for n in order]
 
 

@@ -125,14 +125,14 @@ class _Sum:
     nulls: int = 0
     max_abs: float | None = None
     max_rel: float | None = None
+    within: Counter[str] = field(default_factory=Counter)
     samples: list[tuple[tuple[Any, ...], Difference]] = field(default_factory=list)
 
 
 class Tally:
     """What was found so far.
 
-    ``rows`` and ``near`` count rows with a difference beyond every relaxation, and with allowed ones only;
-    ``allowed`` counts cells by relaxation.
+    ``rows`` and ``near`` count rows with a difference beyond every relaxation, and with allowed ones only.
     """
 
     def __init__(self, pairs: Sequence[Pair], rules: Compare) -> None:
@@ -140,9 +140,13 @@ class Tally:
         self.compared = 0
         self.rows = 0
         self.near = 0
-        self.allowed: Counter[str] = Counter()
         self._limit = rules.samples
         self._sums = [_Sum() for _ in pairs]
+
+    @property
+    def allowed(self) -> Counter[str]:
+        """Cells whose difference is allowed, by relaxation."""
+        return sum((one.within for one in self._sums), Counter())
 
     @property
     def cells(self) -> int:
@@ -156,32 +160,37 @@ class Tally:
         count = len(lefts[0]) if lefts else 0
         hard: Any = np.zeros(count, bool)
         soft: Any = np.zeros(count, bool)
-        for pair, one, left, right in zip(self.pairs, self._sums, lefts, rights, strict=True):
+        for place, (left, right) in enumerate(zip(lefts, rights, strict=True)):
             if equal(left, right):
                 continue
-            cells = compare_cells(left, right, pair.rule)
-            unequal = (cells.codes == UNEQUAL) & (not pair.within)
-            allowed = (cells.codes != 0) & ~unequal
+            unequal, allowed = self.column(place, left, right, rows)
             hard |= unequal
             soft |= allowed
-            one.unequal += int(unequal.sum())
-            one.allowed += int(allowed.sum())
-            one.nulls += int((cells.flips & (cells.codes != 0)).sum())
-            self._count(pair, cells)
-            _widen(one, cells)
-            if self._limit:
-                self._sample(pair, one, cells, unequal, allowed, left, right, rows)
+        self.count(hard, soft)
+
+    def column(self, place: int, left: Any, right: Any, rows: Rows) -> tuple[Any, Any]:
+        """Compare cells of one column and add what differs; two columns may be added at the same time.
+
+        :returns: where cells differ beyond every relaxation, and where by an allowed difference, two bool of
+            shape (n,); :meth:`count` takes those of whole rows.
+        """
+        pair, one = self.pairs[place], self._sums[place]
+        cells = compare_cells(left, right, pair.rule)
+        unequal = (cells.codes == UNEQUAL) & (not pair.within)
+        allowed = (cells.codes != 0) & ~unequal
+        one.unequal += int(unequal.sum())
+        one.allowed += int(allowed.sum())
+        one.nulls += int((cells.flips & (cells.codes != 0)).sum())
+        _count(pair, one, cells)
+        _widen(one, cells)
+        if self._limit:
+            self._sample(pair, one, cells, unequal, allowed, left, right, rows)
+        return unequal, allowed
+
+    def count(self, hard: Any, soft: Any) -> None:
+        """Add rows in which a cell differs beyond every relaxation, or by an allowed difference."""
         self.rows += int(hard.sum())
         self.near += int((soft & ~hard).sum())
-
-    def _count(self, pair: Pair, cells: Cells) -> None:
-        import numpy as np
-
-        found = np.bincount(cells.codes[cells.codes != 0].astype("i8"), minlength=1)
-        for code in np.flatnonzero(found):
-            within = pair.within or ("" if code == UNEQUAL else relaxation(pair, int(code)))
-            if within:
-                self.allowed[within] += int(found[code])
 
     def _sample(
         self,
@@ -238,6 +247,16 @@ class Tally:
         return found[: self._limit]
 
 
+def _count(pair: Pair, one: _Sum, cells: Cells) -> None:
+    import numpy as np
+
+    found = np.bincount(cells.codes[cells.codes != 0].astype("i8"), minlength=1)
+    for code in np.flatnonzero(found):
+        within = pair.within or ("" if code == UNEQUAL else relaxation(pair, int(code)))
+        if within:
+            one.within[within] += int(found[code])
+
+
 def relaxation(pair: Pair, code: int) -> str:
     """The name of the relaxation behind a code of :mod:`stepbridge.compare.tables.cells`."""
     name = pair.rule.names[code - 1]
@@ -255,6 +274,23 @@ def equal(left: Any, right: Any) -> bool:
     elif t.is_nested(left.type) and any(name in str(left.type) for name in ("double", "float")):
         return False
     return bool(left.equals(right))
+
+
+def differing(left: Any, right: Any) -> Any:
+    """The places, int64 of shape (k,), outside of which two wire arrays are equal bit by bit."""
+    import numpy as np
+    import pyarrow.compute as pc
+    import pyarrow.types as t
+
+    if equal(left, right):
+        return np.zeros(0, "i8")
+    kind = left.type
+    if left.null_count or right.null_count or t.is_nested(kind):
+        return np.arange(len(left))
+    if t.is_floating(kind):
+        bits = f"i{kind.bit_width // 8}"
+        return np.flatnonzero(left.to_numpy().view(bits) != right.to_numpy().view(bits))
+    return np.flatnonzero(pc.not_equal(left, right).to_numpy(zero_copy_only=False))
 
 
 def _widen(one: _Sum, cells: Cells) -> None:
