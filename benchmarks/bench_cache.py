@@ -52,8 +52,9 @@ CREDENTIALS = {
 OURS = """
 import sys
 from stepbridge.cache.lookup import Hit, look_up
-from stepbridge.contract import CacheTarget, StoreSettings
+from stepbridge.cache.entry import CacheTarget
 from stepbridge.store.opening import open_store
+from stepbridge.store.records import StoreSettings
 store = open_store(StoreSettings(sys.argv[1], endpoint=sys.argv[2]))
 assert isinstance(look_up(store, CacheTarget(sys.argv[3], sys.argv[4])), Hit)
 """

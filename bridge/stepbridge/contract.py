@@ -7,78 +7,41 @@ Every document is a frozen dataclass that ``stepbridge.documents`` writes and re
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from stepbridge.artifact import Artifact, Draft, safe_segment
+from stepbridge.cache.entry import SCHEMA, CacheEntry, CacheTarget
+from stepbridge.carried import Fields, Inline, Items, Outside, Stored, Value
 from stepbridge.failures import Kind, RunProblem
+from stepbridge.references import safe_segment
 from stepbridge.secrets import Secret
+from stepbridge.store.records import StoreSettings
 
-SCHEMA = 1
+__all__ = [
+    "SCHEMA",
+    "Attempt",
+    "CacheEntry",
+    "CacheTarget",
+    "CodeRef",
+    "ContextData",
+    "ErrorDocument",
+    "Fields",
+    "Inline",
+    "InputsRecord",
+    "Items",
+    "Limits",
+    "Outside",
+    "Pull",
+    "Request",
+    "Result",
+    "StoreSettings",
+    "Stored",
+    "Usage",
+    "Value",
+]
 _RUN = re.compile(r"(?:^|/)runs/([^/]+)/([^/]+)/([^/]+)/(-?\d+)/(\d+)/request\.json$")
-
-
-@dataclass(frozen=True)
-class Inline:
-    """A small value inside the document.
-
-    :param codec: ``json`` (``data`` is the value) or ``python`` (``data`` is the tagged tree of
-        ``codecs/plain.py``, for tuples, times, decimals, bytes, NaN and non-string keys).
-    """
-
-    TAG = "inline"
-    codec: str
-    data: Any
-
-
-@dataclass(frozen=True)
-class Stored:
-    """A value in the store."""
-
-    TAG = "artifact"
-    artifact: Artifact
-
-
-@dataclass(frozen=True)
-class Outside:
-    """An object that is not an artifact of ours, identified by what its store says of its content.
-
-    :param identity: ``version``, ``checksum:<name>``, or ``etag`` and ``size``: the strongest that was found.
-    """
-
-    TAG = "outside"
-    uri: str
-    size: int
-    identity: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class Items:
-    """A list or tuple, item by item, at least one of which is stored."""
-
-    TAG = "items"
-    type: Literal["list", "tuple"]
-    items: tuple[Value, ...]
-
-
-@dataclass(frozen=True)
-class Fields:
-    """A string-keyed mapping, value by value, at least one of which is stored, or several named outputs.
-
-    :param name: the class's qualified name where the value is a named tuple or dataclass, else empty.
-    """
-
-    TAG = "fields"
-    fields: Mapping[str, Value]
-    name: str = ""
-
-
-Value = Inline | Stored | Outside | Items | Fields | Draft
-"""A value on its way. A :class:`Draft` stands only between a step's process and its runner."""
 
 
 @dataclass(frozen=True)
@@ -121,27 +84,6 @@ def _unsafe(segment: str) -> str:
     """The name that ``safe_key`` made *segment* of."""
     raw = re.sub(rb"=([0-9A-F]{2})", lambda m: bytes([int(m[1], 16)]), segment.encode())
     return raw.decode("utf-8", "surrogateescape")
-
-
-@dataclass(frozen=True)
-class StoreSettings:
-    """How to reach a store; credentials come from the environment of whoever opens it, never from here.
-
-    :param root: ``s3://bucket/prefix`` or ``file:///dir``, without a closing slash.
-    :param endpoint: another S3 endpoint's URL; ``http://`` is allowed only when it is given here or in
-        ``AWS_ENDPOINT_URL``.
-    :param encryption: ``""``, ``AES256`` or ``aws:kms``.
-    :param kms_key: the KMS key's id or ARN for ``aws:kms``.
-    :param path_style: address buckets by path instead of by host name; None: by path where an endpoint is
-        given.
-    """
-
-    root: str
-    endpoint: str = ""
-    region: str = ""
-    encryption: str = ""
-    kms_key: str = ""
-    path_style: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -196,42 +138,6 @@ class Limits:
 
     timeout: float | None = None
     grace: float = 10.0
-
-
-@dataclass(frozen=True)
-class CacheTarget:
-    """Where the runner commits the result for later runs.
-
-    :param record: the key's fields with their digests and readable values, kept beside the entry.
-    """
-
-    step: str
-    key: str
-    record: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def path(self) -> str:
-        """The entry's key in the store."""
-        return f"{self.folder}{self.key}.json"
-
-    @property
-    def lease_path(self) -> str:
-        """The key of the lease of who runs it."""
-        return f"leases/{self._folder}/{self.key}.json"
-
-    @property
-    def latest_path(self) -> str:
-        """Where a copy of the step's newest entry lies, to compare with where a look-up misses."""
-        return f"{self.folder}latest.json"
-
-    @property
-    def folder(self) -> str:
-        """Where the step's entries lie, with a closing slash."""
-        return f"cache/{self._folder}/"
-
-    @property
-    def _folder(self) -> str:
-        return safe_segment(self.step)
 
 
 @dataclass(frozen=True)
@@ -345,36 +251,3 @@ class Usage:
     gpu_model: str = ""
     samples: int = 0
     schema: int = SCHEMA
-
-
-@dataclass(frozen=True)
-class CacheEntry:
-    """A result that later runs may take.
-
-    :param nonce: tells one writer's entry from another's.
-    :param seconds: what the run took: what a hit saves.
-    :param check: digest of all the rest, filled in: a value inside the entry has no other.
-    """
-
-    step: str
-    key: str
-    output: Value
-    xcoms: Mapping[str, Value]
-    record: Mapping[str, Any]
-    source: str
-    created: str
-    nonce: str
-    seconds: float = 0.0
-    schema: int = SCHEMA
-    check: str = ""
-
-    def __post_init__(self) -> None:
-        if not self.check:
-            object.__setattr__(self, "check", self.digest())
-
-    def digest(self) -> str:
-        """What ``check`` is where nothing was damaged."""
-        from stepbridge import documents
-
-        fields = {key: value for key, value in documents.to_json(self).items() if key != "check"}
-        return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()

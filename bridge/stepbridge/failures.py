@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
 
 Kind = Literal["user", "config", "infra", "oom", "timeout", "preempted", "preflight", "interrupted"]
 """What a failure means for the run; see the table in docs/errors.md."""
 
 
-@dataclass(frozen=True)
-class Code:
+class Code(NamedTuple):
     """One stable error code."""
 
     id: str

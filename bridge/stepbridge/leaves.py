@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from stepbridge.artifact import Artifact, Draft
-from stepbridge.contract import Fields, Inline, Items, Outside, Stored, Value
+from stepbridge.carried import Fields, Inline, Items, Outside, Stored, Value
+from stepbridge.references import Artifact, Draft
 
 
 def _leaves(value: Value) -> Iterator[Inline | Stored | Outside | Draft]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,9 +23,11 @@ from stepbridge.artifact import (
     target_of,
 )
 from stepbridge.failures import IntegrityProblem, ObjectExists, ObjectMissing, StoreProblem
-from stepbridge.store.base import Download, ObjectInfo, Store, Upload
+from stepbridge.presence import lacks, missing
+from stepbridge.store.base import Download, Store, Upload
 from stepbridge.store.keys import check_key
 
+__all__ = ["check_manifest", "fetch", "missing", "publish", "publish_all", "read_manifest"]
 _HEX = re.compile(r"[0-9a-f]{64}")
 
 
@@ -184,40 +186,6 @@ def _fetch_tree(store: Store, manifest: Manifest, directory: Path, place: str) -
     return directory
 
 
-def missing(store: Store, artifact: Artifact) -> str:
-    """Why the artifact cannot be read, or an empty string where all of it is there.
-
-    One listing; the bytes themselves are compared when they are read.
-    """
-    lead = prefix(artifact.digest)
-    found = {info.key.removeprefix(lead): info for info in store.list(lead)}
-    if found.pop(MANIFEST, None) is None:
-        return f"{store.uri(lead + MANIFEST)} is not there"
-    if artifact.files == 1 and not artifact.uri.endswith("/"):
-        key = artifact.uri.rpartition(lead)[2]
-        return _lacks(store, lead, found, [(key, artifact.size)])
-    sizes = [info.size for info in found.values()]
-    if (len(sizes), sum(sizes)) == (artifact.files, artifact.size):
-        return ""
-    try:
-        manifest = read_manifest(store, artifact.digest)
-    except StoreProblem as error:
-        return error.describe()
-    return _lacks(store, lead, found, [(file.key, file.size) for file in manifest.files])
-
-
-def _lacks(
-    store: Store, lead: str, found: Mapping[str, ObjectInfo], wanted: Iterable[tuple[str, int]]
-) -> str:
-    for key, size in wanted:
-        info = found.get(key)
-        if info is None:
-            return f"{store.uri(lead + key)} is not there"
-        if info.size != size:
-            return f"{store.uri(lead + key)} has {info.size} bytes, recorded are {size}"
-    return ""
-
-
 def _standing(store: Store, digest: str) -> tuple[Manifest | None, bool]:
     """The committed manifest if all of its payload is there; else None, and whether a dead one is."""
     try:
@@ -230,8 +198,8 @@ def _standing(store: Store, digest: str) -> tuple[Manifest | None, bool]:
         raise
     lead = prefix(digest)
     found = {info.key.removeprefix(lead): info for info in store.list(lead)}
-    lacks = _lacks(store, lead, found, [(file.key, file.size) for file in manifest.files])
-    return (None, True) if lacks else (manifest, True)
+    wrong = lacks(store, lead, found, [(file.key, file.size) for file in manifest.files])
+    return (None, True) if wrong else (manifest, True)
 
 
 def _uploads(draft: Draft) -> list[Upload]:

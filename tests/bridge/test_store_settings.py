@@ -52,6 +52,10 @@ def test_a_prefix_that_servers_do_not_keep_is_refused(prefix: str) -> None:
         StoreSettings("s3://bucket/x", kms_key="k"),
         StoreSettings("s3://bucket/x", endpoint="localhost:9000"),
         StoreSettings("s3://bucket/x", endpoint="https://user:password@host"),
+        StoreSettings("s3://bucket/x", endpoint="https://host/path?password=x"),
+        StoreSettings("s3://bucket/x", endpoint="ftp://host"),
+        StoreSettings("s3://bucket/x", endpoint="https://"),
+        StoreSettings("s3://bucket/x", endpoint="https://host name"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(settings: StoreSettings) -> None:

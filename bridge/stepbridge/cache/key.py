@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from stepbridge import hashing
-from stepbridge.artifact import Draft
-from stepbridge.contract import Fields, Inline, Items, Outside, Stored, Value
+from stepbridge.carried import Fields, Inline, Items, Outside, Stored, Value
+from stepbridge.references import Draft
 
 SCHEMA = "stepbridge.key/1"
 _SHOWN = 200

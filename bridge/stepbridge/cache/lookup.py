@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
-from stepbridge import documents, publishing
-from stepbridge.contract import CacheEntry, CacheTarget, Stored, Value
+from stepbridge import documents
+from stepbridge.cache.entry import CacheEntry, CacheTarget
+from stepbridge.carried import Stored, Value
 from stepbridge.failures import ObjectMissing, StoreProblem
 from stepbridge.leaves import stored
-from stepbridge.store.base import Store
+from stepbridge.presence import missing
+
+if TYPE_CHECKING:
+    from stepbridge.store.base import Store
 
 _SKEW = timedelta(hours=1)
 """By how much the clocks of two machines may differ where an entry's age counts."""
@@ -91,7 +96,7 @@ def _too_old(entry: CacheEntry, max_age: timedelta, now: datetime) -> str:
 def _gone(store: Store, value: Value) -> str:
     for leaf in stored(value):
         if isinstance(leaf, Stored):
-            reason = publishing.missing(store, leaf.artifact)
+            reason = missing(store, leaf.artifact)
             if reason:
                 return reason
     return ""

@@ -11,21 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from stepbridge.contract import StoreSettings
+from stepbridge.store.records import ObjectInfo, StoreSettings
 
-
-@dataclass(frozen=True)
-class ObjectInfo:
-    """What a store says of an object without reading it.
-
-    :param modified: POSIX seconds by the store's clock, or None where it does not say.
-    """
-
-    key: str
-    size: int
-    etag: str = ""
-    version: str = ""
-    modified: float | None = None
+__all__ = ["Download", "ObjectInfo", "Store", "Upload"]
 
 
 @dataclass(frozen=True)

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import configparser
 import os
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
+from typing import Any, NamedTuple
 
-from stepbridge.contract import StoreSettings
 from stepbridge.failures import StoreProblem
+from stepbridge.store.records import StoreSettings
 
 ENCRYPTIONS = ("", "AES256", "aws:kms")
+_ENDPOINT = re.compile(r"(https?)://([^\s/?#@]+)((?:/[^\s?#]*)?)", re.IGNORECASE)
 _GIVES_CREDENTIALS = frozenset(
     {
         "aws_access_key_id",
@@ -37,8 +35,7 @@ _NATIVE = (
 )
 
 
-@dataclass(frozen=True)
-class Patience:
+class Patience(NamedTuple):
     """How long a request is tried.
 
     :param retries: further tries after a 5xx, a 429 or a broken connection.
@@ -149,8 +146,8 @@ def _config(settings: StoreSettings, bucket: str) -> dict[str, Any]:
 
 
 def _address(endpoint: str, bucket: str, by_path: bool, place: str) -> str:
-    parts = urlsplit(endpoint)
-    if parts.scheme not in {"http", "https"} or not parts.netloc or parts.username or parts.query:
+    found = _ENDPOINT.fullmatch(endpoint)
+    if found is None:
         raise StoreProblem(
             "SB311",
             "the endpoint is not a plain http:// or https:// URL without user name and query",
@@ -159,7 +156,8 @@ def _address(endpoint: str, bucket: str, by_path: bool, place: str) -> str:
         )
     if by_path:
         return endpoint
-    return f"{parts.scheme}://{bucket}.{parts.netloc}{parts.path}"
+    scheme, host, path = found.groups()
+    return f"{scheme}://{bucket}.{host}{path}"
 
 
 def _client_options(endpoint: str) -> dict[str, Any]:
@@ -183,6 +181,9 @@ def _shared_credentials() -> Any:
 
 def _profile(env: Mapping[str, str]) -> dict[str, str]:
     """The settings of the active profile in the shared AWS files; none where they cannot be read."""
+    import configparser
+    from pathlib import Path
+
     name = env.get("AWS_PROFILE") or env.get("AWS_DEFAULT_PROFILE") or "default"
     home = Path(env.get("HOME") or "~").expanduser()
     files = (

@@ -10,13 +10,16 @@ import shutil
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from stepbridge.contract import StoreSettings
 from stepbridge.failures import ObjectExists, ObjectMissing, StoreProblem
-from stepbridge.store.base import Download, ObjectInfo, Upload
 from stepbridge.store.keys import check_key, check_prefix
 from stepbridge.store.landing import Landing, source_changed, source_unreadable
 from stepbridge.store.parallel import for_each
+from stepbridge.store.records import ObjectInfo, StoreSettings
+
+if TYPE_CHECKING:
+    from stepbridge.store.base import Download, Upload
 
 WORKERS = 4
 _CHUNK = 1024 * 1024

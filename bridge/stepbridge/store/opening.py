@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from stepbridge.contract import StoreSettings
 from stepbridge.failures import StoreProblem
-from stepbridge.store.base import Store
+from stepbridge.store.records import StoreSettings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from stepbridge.store.base import Store
 
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,62}")
@@ -84,6 +88,8 @@ def check_bucket(bucket: str, *, place: str) -> None:
 
 
 def _local_path(uri: str, rest: str) -> Path:
+    from pathlib import Path
+
     path = rest.removeprefix("localhost")
     if not path.startswith("/"):
         raise StoreProblem(

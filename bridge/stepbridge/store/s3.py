@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import functools
-import random
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from stepbridge.contract import StoreSettings
 from stepbridge.failures import ObjectExists, ObjectMissing, StoreProblem
-from stepbridge.store.base import Download, ObjectInfo, Upload
 from stepbridge.store.connect import RUNTIME, Patience, connect, endpoint_of
 from stepbridge.store.keys import check_foreign, check_key
-from stepbridge.store.trouble import Trouble, Verb
+from stepbridge.store.records import ObjectInfo, StoreSettings
+
+if TYPE_CHECKING:
+    from stepbridge.store.base import Download, Upload
+    from stepbridge.store.trouble import Trouble, Verb
 
 T = TypeVar("T")
-_UNSAFE_TAG = re.compile(r"[^A-Za-z0-9 +=._:/@-]")
+_UNSAFE_TAG = r"[^A-Za-z0-9 +=._:/@-]"
 MOST_TAGS = 10
 TRIES = 4
 """How often a whole operation is begun, on top of the client's own retries of a request."""
@@ -160,7 +161,7 @@ class S3Store:
                             yield info
                 return
             except client_errors() as error:
-                trouble = Trouble(error)
+                trouble = _told(error)
                 if not trouble.passing or trouble.exhausted or number == TRIES - 1:
                     raise trouble.problem("read", self.uri(prefix), self.endpoint) from error
                 self.wait(number)
@@ -198,7 +199,7 @@ class S3Store:
             try:
                 return call()
             except client_errors() as error:
-                trouble = Trouble(error)
+                trouble = _told(error)
                 if not trouble.passing or trouble.exhausted or number == TRIES - 1:
                     raise trouble.problem(verb, self.uri(key), self.endpoint) from error
             self.wait(number)
@@ -206,6 +207,8 @@ class S3Store:
 
     def wait(self, number: int) -> None:
         """Sleep before try *number* + 2, longer each time, jittered."""
+        import random
+
         time.sleep(self.patience.first * 2**number * random.uniform(0.5, 1.5))
 
     @staticmethod
@@ -213,7 +216,9 @@ class S3Store:
         """*tags* within S3's limits: ten, names to 128 and values to 256 characters of its alphabet."""
         if not tags:
             return None
-        pairs = [(_UNSAFE_TAG.sub("_", key), _UNSAFE_TAG.sub("_", item)) for key, item in tags.items()]
+        pairs = [
+            (re.sub(_UNSAFE_TAG, "_", key), re.sub(_UNSAFE_TAG, "_", item)) for key, item in tags.items()
+        ]
         return {key[:128]: item[:256] for key, item in pairs[:MOST_TAGS]}
 
     def _create(self, key: str, data: bytes, tags: Mapping[str, str] | None) -> None:
@@ -229,7 +234,7 @@ class S3Store:
                 write()
                 return
             except client_errors() as error:
-                trouble = Trouble(error)
+                trouble = _told(error)
                 if not (trouble.exists or trouble.passing or (etag and trouble.missing)):
                     raise trouble.problem("write", self.uri(key), self.endpoint) from error
                 failure = trouble.problem("write", self.uri(key), self.endpoint)
@@ -263,6 +268,12 @@ class S3Store:
             version="" if version == "null" else version,
             modified=modified.timestamp() if modified else None,
         )
+
+
+def _told(error: Exception) -> Trouble:
+    from stepbridge.store.trouble import Trouble
+
+    return Trouble(error)
 
 
 def client_errors() -> tuple[type[Exception], ...]:
