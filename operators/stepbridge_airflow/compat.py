@@ -273,13 +273,11 @@ def _times_of(ti: Any) -> Times:
     )
 
 
-def rendered_fields(context: Any, task_id: str) -> dict[int, dict[str, Any]] | None:
-    """What the templates of a task became in this run, by map index; None where no task is told.
+def rendered_fields(context: Any, task_id: str) -> dict[int, dict[str, Any]]:
+    """What the templates of a task became in this run, by map index; on Airflow 2 alone.
 
     As Airflow shows them: secrets masked, long ones cut off, other objects as text.
     """
-    if AIRFLOW_3:
-        return None
     from airflow.models.renderedtifields import RenderedTaskInstanceFields as Fields
 
     ti = context["ti"]

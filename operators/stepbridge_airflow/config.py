@@ -116,6 +116,11 @@ def shadow_pool() -> str:
     return _text("shadow_pool")
 
 
+def rest_connection() -> str:
+    """The Airflow connection to Airflow's REST API; empty for none."""
+    return _text("rest_connection")
+
+
 def run_limit() -> float:
     """Seconds after which a step's run ends where nothing else says so."""
     return _number("run_limit") or float(OPTIONS["run_limit"]["default"])

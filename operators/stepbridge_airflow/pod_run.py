@@ -92,8 +92,8 @@ class PodRun:
             if found is None or found[1].taken:
                 return
             self._take_up(*found)
-            ended = self._judge.outcome(self._course)
             look = self._own(self._record)
+            ended = self._judge.outcome(self._course)
             facts = look.facts if look is not None else None
             end = self._end(replaced=facts is not None and not facts.finished)
             replace(end, strange=facts is None).leave(ended, facts, sure=True)
@@ -138,22 +138,33 @@ class PodRun:
         """Whether that attempt is at this very work, and its pod lives or its result is there."""
         self._take_up(attempt, record)
         same = record.work == work_of(work.make(attempt))
-        ended = self._judge.outcome(self._course)
         look = self._seen(record)
-        alive = look is not None and look.facts.there and not look.facts.finished and not look.facts.deleting
-        if same and isinstance(ended, Result):
-            self._site.log.info("an earlier try left its result in %s; it is taken", attempt.prefix)
+        if same and self._left_result():
             return True
         wanted = self._operator.reattach_on_restart is not False
+        alive = look is not None and look.facts.there and not look.facts.finished and not look.facts.deleting
         if same and wanted and alive and look is not None:
             self._site.log.info(
                 "pod %s/%s is at this work already; reattached", record.namespace, record.name
             )
             self._adopt(look.pod)
             return True
-        self._end(replaced=True).leave(None, look.facts if look else None, sure=True)
+        gone = self._end(replaced=True).leave(None, look.facts if look else None, sure=True)
+        if same and gone and self._left_result():
+            return True
         self._attempts.write_pod(attempt, replace(record, taken=True))
         return False
+
+    def _left_result(self) -> bool:
+        """Whether the earlier try's record has a result.
+
+        Asked after the pod was seen, for a pod commits its result before it ends: one that was seen ended, or
+        is gone, can leave no result later.
+        """
+        found = isinstance(self._judge.outcome(self._course), Result)
+        if found:
+            self._site.log.info("an earlier try left its result in %s; it is taken", self.attempt.prefix)
+        return found
 
     def _seen(self, record: PodRecord) -> Look | None:
         """The record's own pod, or None; where the API server does not say, the try ends."""

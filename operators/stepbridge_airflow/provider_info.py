@@ -101,6 +101,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "the runs with a shadow wait for ever.",
         example="shadow",
     ),
+    "rest_connection": _option(
+        "Airflow connection to Airflow's own REST API, by which comparisons on Airflow 3 learn what the "
+        "templates of both tasks became; empty: they do not.",
+        example="airflow_api",
+    ),
     "compare_limit": _option(
         "Seconds after which a shadow's comparison is given up.",
         kind="float",

@@ -13,7 +13,7 @@ from stepbridge.compare.model import Phase, RunFacts, Skipped
 from stepbridge.contract import Attempt, ErrorDocument, Request, Result, Usage
 from stepbridge.failures import ObjectMissing, StepbridgeError
 from stepbridge.store.base import Store
-from stepbridge_airflow import compat
+from stepbridge_airflow import compat, config, rest_api
 from stepbridge_airflow.attempts import PodRecord
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def of_control(task_id: str, context: Mapping[str, Any], ended: Mapping[int, End
     """What Airflow tells of the control."""
     states = _counted(one.control for one in ended.values())
     asked = sorted(ended)[:_READ]
-    times = compat.task_times(context, task_id, asked)
+    times = {**compat.task_times(context, task_id, asked), **_of_rest(task_id, context, asked)}
     found = [_of_times(task_id, times.get(index)) for index in asked]
     return replace(_merged(task_id, found, len(ended)), state=states)
 
@@ -68,6 +68,18 @@ def of_candidate(task_id: str, ended: Mapping[int, Ended], results: Store, image
 def record_key(results: Store, uri: str) -> str:
     """The key prefix of an attempt's record from its URI."""
     return uri.removeprefix(results.uri("").rstrip("/") + "/")
+
+
+def _of_rest(task_id: str, context: Mapping[str, Any], asked: Sequence[int]) -> dict[int, compat.Times]:
+    """What Airflow's REST API tells beyond what tasks are told; nothing where it cannot be asked."""
+    name = config.rest_connection() if compat.AIRFLOW_3 else ""
+    if not name:
+        return {}
+    try:
+        found = rest_api.instances(name, context, (task_id,), asked)[task_id]
+    except rest_api.RestTrouble:
+        return {}  # the report says why where it tells of the inputs
+    return {index: one.times for index, one in found.items()}
 
 
 def _of_times(task_id: str, times: compat.Times | None) -> RunFacts:

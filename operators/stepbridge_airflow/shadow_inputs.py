@@ -11,7 +11,7 @@ from stepbridge.compare.base import Side
 from stepbridge.compare.model import Part, Skipped, Verdict, worst
 from stepbridge.compare.rules import Compare
 from stepbridge.compare.values import ValueComparator
-from stepbridge_airflow import compat
+from stepbridge_airflow import compat, config, rest_api
 
 _NAME = "inputs"
 _FIELDS = ("op_args", "op_kwargs", "templates_dict")
@@ -28,9 +28,10 @@ def compared(
     :param control: :param candidate: task ids, the candidate with the control's arguments.
     :param rules: of the comparison: its ``mask``, and the ``ignore`` rules whose path begins with ``inputs.``
     """
-    mine, theirs = (compat.rendered_fields(context, one) for one in (control, candidate))
-    if mine is None or theirs is None:
-        return Skipped(_NAME, "Airflow 3 tells no task what the templates of another became")
+    rendered = _rendered(context, (control, candidate), indexes)
+    if isinstance(rendered, Skipped):
+        return rendered
+    mine, theirs = rendered
     known = [index for index in indexes if index in mine and index in theirs]
     if not known:
         return Skipped(_NAME, "Airflow kept no rendered templates of this run")
@@ -52,6 +53,25 @@ def compared(
         unit="elements",
         parts=tuple(unlike[:10]),
     )
+
+
+def _rendered(
+    context: Mapping[str, Any], task_ids: tuple[str, str], indexes: Sequence[int]
+) -> list[Mapping[int, Mapping[str, Any]]] | Skipped:
+    """What the templates of each task became, by map index; or why that is not known."""
+    if not compat.AIRFLOW_3:
+        return [compat.rendered_fields(context, one) for one in task_ids]
+    name = config.rest_connection()
+    if not name:
+        why = (
+            "Airflow 3 tells no task what the templates of another became; [stepbridge] rest_connection does"
+        )
+        return Skipped(_NAME, why)
+    try:
+        found = rest_api.instances(name, context, task_ids, indexes)
+    except rest_api.RestTrouble as trouble:
+        return Skipped(_NAME, f"Airflow's REST API did not tell what the templates became: {trouble}")
+    return [{index: one.fields for index, one in found[task].items() if one.fields} for task in task_ids]
 
 
 def _one(control: Mapping[str, Any], candidate: Mapping[str, Any], rules: Compare, name: str) -> Part:

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from runner_harness import Harness, wait_for
 from servers import Fault, FaultProxy
 
 from stepbridge import documents
@@ -461,6 +462,27 @@ def beating(store: Store, one: Lease, every: float) -> Heart:
     heart = Heart(one, every)
     heart.start()
     return heart
+
+
+def test_a_runner_beats_before_it_does_anything_long(file_settings: StoreSettings, tmp_path: Path) -> None:
+    """Who took the lease may have died while the runner was starting: it is kept from the start on."""
+    harness = Harness(file_settings, tmp_path / "work")
+    holder = lease(harness.store, "worker")
+    assert holder.acquire() is None
+    taken = there(harness.store)
+    request = harness.request("sleeps", 60, cache=TARGET, lease=holder.nonce)
+    process = harness.start(request)
+    try:
+        wait_for(process, b"sleeping")
+        limit = time.monotonic() + 5
+        while there(harness.store).beat == taken.beat and time.monotonic() < limit:
+            time.sleep(0.05)
+        kept = there(harness.store)
+        assert (kept.nonce, kept.holder) == (taken.nonce, request.attempt.prefix)
+        assert kept.beat != taken.beat
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
 
 
 def test_a_store_slower_than_the_heart(slow: SlowStore, file_store: Store) -> None:

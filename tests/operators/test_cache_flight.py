@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from podlab import DEFERRED, PodLab, pods  # noqa: F401 - the fixture
+from podlab import DEFERRED, PodLab, faults, pods  # noqa: F401 - the fixture
 from test_pods_reattach import COUNTED, Tries
 
 from stepbridge.cache.lease import Lease
@@ -248,37 +248,23 @@ HOLD = """limit = time.monotonic() + 60
 
 
 def test_a_deferred_pod_keeps_its_lease(pod_case: PodCase) -> None:
-    """Handed over before the worker leaves, given up when another worker has taken the result."""
+    """Handed over for as long as the pod may take, kept by the pod once it runs, given up with the result.
+
+    A pod that dies then holds the others up for the lease's own minute, not for the run's budget.
+    """
     seen: list[float] = []
 
     def look() -> None:
-        pod_case.pods.cluster.wait_for(lambda: pod_case.count and pod_case.held(), 60)
-        pod_case.pods.cluster.wait_for(lambda: pod_case.held()[0]["ttl"] > 600, 20)
+        pod_case.pods.cluster.wait_for(lambda: pod_case.held() and pod_case.held()[0]["ttl"] > 600, 60)
+        pod_case.pods.cluster.wait_for(lambda: pod_case.held()[0]["ttl"] <= 60, 60)
         seen.append(pod_case.held()[0]["ttl"])
         pod_case.pods.flag("go").touch()
 
+    pod_case.pods.cluster.inject(faults.SlowPull(2))
     pod_case.pods.meanwhile(look)
     run = pod_case.run(f"{FLIGHT}, {DEFERRED}", body=HOLD.format(flags=str(pod_case.flags)))
     assert (details(run)["cache"], run.xcom("work"), len(seen)) == ("miss", 2, 1)
     assert len(pod_case.leases()) == 1
-    assert pod_case.held() == []
-
-
-@pytest.mark.slow
-def test_the_runner_beats_for_a_deferred_pod(pod_case: PodCase) -> None:
-    """A pod that dies then holds the others up for the lease's own minute, not for the run's budget."""
-    seen: list[float] = []
-
-    def look() -> None:
-        pod_case.pods.cluster.wait_for(lambda: pod_case.count and pod_case.held(), 60)
-        pod_case.pods.cluster.wait_for(lambda: pod_case.held()[0]["ttl"] > 600, 20)
-        pod_case.pods.cluster.wait_for(lambda: pod_case.held()[0]["ttl"] <= 60, 40)
-        seen.append(pod_case.held()[0]["ttl"])
-        pod_case.pods.flag("go").touch()
-
-    pod_case.pods.meanwhile(look)
-    pod_case.run(f"{FLIGHT}, {DEFERRED}", body=HOLD.format(flags=str(pod_case.flags)))
-    assert len(seen) == 1
     assert pod_case.held() == []
 
 
@@ -515,4 +501,31 @@ def test_a_hit_leaves_no_pod_of_a_dead_worker(pods: PodLab) -> None:
     run = tries.again()
     assert (run.xcom("work"), details(run)["cache"], len(pods.created())) == (4, "hit", 1)
     assert [one["released"] for one in _leases(pods)] == [True]
+    pods.assert_nothing_left()
+
+
+@pytest.mark.parametrize(
+    ("method", "more"),
+    [("GET", ""), ("DELETE", ", reattach_on_restart=False")],
+    ids=["looked at", "replaced"],
+)
+def test_a_pod_that_ends_while_the_next_try_acts_is_not_run_again(
+    pods: PodLab, method: str, more: str
+) -> None:
+    """The next try has found no result; then the pod commits it and ends before the API server answers."""
+    tries = Tries(pods, COUNTED, FLIGHT + more)
+    tries.killed(pods.flag("started").exists)
+    (pod,) = pods.created()
+    name = pod["metadata"]["name"]
+    slow = faults.Slow(seconds=3, methods=[method], path_contains=f"/pods/{name}", times=1)
+    armed = pods.cluster.inject(slow)
+
+    def end_meanwhile() -> None:
+        pods.cluster.wait_for(lambda: armed.fired, 60)
+        pods.flag("go").touch()
+
+    pods.meanwhile(end_meanwhile)
+    run = tries.again()
+    assert (run.xcom("work"), details(run)["cache"], len(pods.created())) == (4, "miss", 1)
+    assert pods.flag("count").read_text() == "x"
     pods.assert_nothing_left()

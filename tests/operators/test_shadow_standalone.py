@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -47,6 +48,24 @@ with DAG("NAME", start_date=START, schedule=None, ARGUMENTS):
     waiting = PythonOperator(task_id="patient", python_callable=patient)
     WAITING
     shadow(control, beside)
+"""
+
+NOISY = """
+import uuid
+from stepbridge_airflow import shadow
+
+def draw(n, day):
+    return {"n": n, "day": day, "id": str(uuid.uuid4())}
+
+with DAG("noisy", start_date=START, schedule=None):
+    control = PythonOperator.partial(task_id="control", python_callable=draw).expand(
+        op_args=[[n, "{{ run_id }}"] for n in range(3)]
+    )
+    control >> PythonOperator(
+        task_id="reader",
+        python_callable=lambda ti: sum(one["n"] for one in ti.xcom_pull("control", map_indexes=range(3))),
+    )
+    shadow(control, noise=2)
 """
 
 DAGS = {
@@ -106,8 +125,12 @@ def air(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Scene]]:
         text = text.replace("sleep(4)", "sleep(20)") if name == "stopped" else text
         home.write(name, text.replace("ARGUMENTS", arguments).replace("TASK", task))
         scenes[name] = Scene(home, name, folder)
+    home.write("noisy", NOISY)
+    scenes["noisy"] = Scene(home, "noisy", root)
+    home.environment["AIRFLOW_CONN_AIRFLOW_API"] = f"http://127.0.0.1:{home.port}/"
+    home.environment["AIRFLOW__STEPBRIDGE__REST_CONNECTION"] = "airflow_api"
     with home:
-        home.wait_for_dags(set(DAGS), seconds=180)
+        home.wait_for_dags(set(scenes), seconds=180)
         yield scenes
 
 
@@ -189,3 +212,24 @@ def test_a_run_that_is_marked_failed_ends_once_its_shadow_has(air: dict[str, Sce
     assert states == {"patient": "failed", "control": "skipped"}
     assert scene.verdict() == "SKIPPED"
     assert not (scene.folder / "pid").exists()
+
+
+def test_noise_of_a_mapped_control_and_the_inputs_of_its_elements(air: dict[str, Scene]) -> None:
+    scene = air["noisy"]
+    scene.start()
+    assert scene.until_over() == "success"
+    assert scene.verdict() == "EQUIVALENT"
+    assert scene.air.xcom(scene.name, scene.run, "reader") == 3
+    for name in ("control__shadow", "control__noise_1", "control__noise_2"):
+        states = [scene.air.task(scene.name, scene.run, f"{name}/{index}")["state"] for index in range(3)]
+        assert states == ["success"] * 3
+    (file,) = (scene.folder / "store" / "shadow" / "noisy" / "control").rglob("report.json")
+    report = json.loads(file.read_text())
+    assert [part["name"] for part in report["parts"]] == ["[0]", "[1]", "[2]"]
+    assert [part["verdict"] for part in report["parts"]] == ["EQUIVALENT"] * 3
+    assert all("noise" in json.dumps(part["relaxations"]) for part in report["parts"])
+    assert (report["inputs"]["verdict"], report["inputs"]["compared"]) == ("IDENTICAL", 3)
+    assert report["control"]["missing"] == []
+    phases = [phase["name"] for phase in report["control"]["phases"]]
+    assert phases == ["longest element", "queued"]
+    assert report["control"]["tries"] == 1

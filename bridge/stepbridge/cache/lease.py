@@ -226,19 +226,21 @@ class Heart(threading.Thread):
     """Beats for a lease until stopped; a store that fails for a while costs the lease, never the run.
 
     :param every: seconds from the start of a beat to that of the next; a slow store does not stretch it.
+    :param at_once: beat when it starts: who took the lease may have been silent, or gone, for a while.
     """
 
-    def __init__(self, lease: Lease, every: float) -> None:
+    def __init__(self, lease: Lease, every: float, *, at_once: bool = False) -> None:
         super().__init__(name="stepbridge-lease", daemon=True)
         self._lease = lease
         self._every = every
+        self._first = 0.0 if at_once else every
         self._over = threading.Event()
         self.lost = False
         """Whether another has taken the lease over."""
 
     def run(self) -> None:
         """Beat now and then."""
-        wait = self._every
+        wait = self._first
         while not self._over.wait(wait):
             began = time.monotonic()
             try:

@@ -158,7 +158,7 @@ class Run:
         from stepbridge.cache.lease import TTL, Heart, Lease
 
         lease = Lease(store, request.cache, request.attempt.prefix, nonce=request.lease)
-        heart = Heart(lease, TTL / 3)
+        heart = Heart(lease, TTL / 3, at_once=True)
         heart.start()
         try:
             yield
