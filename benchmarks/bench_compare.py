@@ -67,8 +67,13 @@ def make(
 
 
 def ours(folder: Path, other: str, key: tuple[str, ...], memory: int) -> dict[str, float]:
+    from stepbridge.compare.job import ALLOCATOR
+
+    os.environ.setdefault(*ALLOCATOR)
     import duckdb  # noqa: F401 - imports are not measured
     import numpy  # noqa: F401
+    import pandas  # noqa: F401 - pyarrow imports it where it makes an array
+    import pyarrow.compute
     import pyarrow.parquet  # noqa: F401
 
     from stepbridge.compare.base import Side

@@ -131,6 +131,7 @@ def _asked(operator: Any, shadowed: Shadowed, context: Mapping[str, Any]) -> sha
         shadow_outputs.lead_of(ti.dag_id, operator.task_id, ti.run_id, index),
         settings.in_pods(operator.step.backend),
         shadow_outputs.renderer(operator, function_context(shadowed, context)),
+        shadow_outputs.repeat_of(operator.task_id, shadowed.control),
     )
 
 

@@ -17,7 +17,6 @@ from stepbridge_airflow.shadow_gate import Condition, Shadowed
 
 CANDIDATE = "__shadow"
 COMPARISON = "__compare"
-REPEAT = "__noise_"
 _GLOB = frozenset("*?[")
 _LIMIT_FACTOR = 3
 
@@ -199,11 +198,11 @@ def _repeats(
     """Further candidates of the same work, which take nothing from the cache: it would be the first's."""
     made = []
     for number in range(1, noise + 1):
-        label = f"{control.label}{REPEAT}{number}"
+        label = f"{control.label}{shadow_outputs.NOISE}{number}"
         own = {**settings, "task_id": label, "cache": "off", "single_flight": False, "max_age": None}
         made.append(shadow_derive.make(work, own))
-        if made[-1].task_id != f"{control.task_id}{REPEAT}{number}":
-            raise _problem(f"there is a task {control.task_id}{REPEAT}{number} already", place)
+        if made[-1].task_id != f"{control.task_id}{shadow_outputs.NOISE}{number}":
+            raise _problem(f"there is a task {control.task_id}{shadow_outputs.NOISE}{number} already", place)
     return made
 
 

@@ -20,6 +20,10 @@ from stepbridge_airflow import arguments
 
 SCHEMA = "{schema}"
 """Stands in a query for the name under which one side's tables are found."""
+REPEAT = "{repeat}"
+"""Stands in a candidate's place or name for nothing, and for ``_1``, ``_2`` in those of its repeats."""
+NOISE = "__noise_"
+"""Stands in a repeat's task id between the control's and its number."""
 _NAMES = ("control", "candidate")
 _FOLDER = "outputs"
 _RESERVED = frozenset({"return_value", "metrics"})
@@ -62,6 +66,7 @@ class Asked:
     :param lead: key prefix in it, below which places are made for this task instance.
     :param in_pods: the candidate runs in a pod.
     :param render: a template's text as this task instance sees it.
+    :param repeat: which repeat of the candidate this is, from 1; 0 for the candidate.
     """
 
     outputs: Sequence[Output]
@@ -70,6 +75,7 @@ class Asked:
     lead: str
     in_pods: bool
     render: Callable[[str], str]
+    repeat: int = 0
 
 
 # when the DAG is read -------------------------------------------------------------------------------------
@@ -102,12 +108,8 @@ def check(
             )
         if output.argument and function is not None:
             _check_argument(function, output.argument, f"{place}, {named}")
-        if noise and output.candidate and not output.sql:
-            raise _problem(
-                f"the repetitions of noise={noise} would all write to {output.candidate!r}",
-                f"{place}, {named}",
-                "leave candidate= out, so that each gets a place of its own, or leave noise= out",
-            )
+        if noise:
+            _check_repeats(output, noise, f"{place}, {named}")
     told = [one.argument or one.environment for one in outputs if one.argument or one.environment]
     twice = sorted({one for one in told if told.count(one) > 1})
     if twice:
@@ -118,6 +120,39 @@ def check(
         )
 
 
+def _check_repeats(output: Output, noise: int, place: str) -> None:
+    """Refuse a place that the candidate's repeats would share with it, or with the folder that holds it.
+
+    A query's name that no argument tells is let be: the report says that its noise is not known.
+    """
+    if not output.candidate or (output.sql and not (output.argument or output.environment)):
+        return
+    first, second = (_numbered(output.candidate, repeat) for repeat in (0, 1))
+    if first == second:
+        raise _problem(
+            f"the repetitions of noise={noise} would all write to {output.candidate!r}",
+            place,
+            f"write {REPEAT} into it, which is nothing for the candidate and _1, _2 for its repetitions; or "
+            "leave candidate= out, so that each gets a place of its own; or leave noise= out",
+        )
+    if not output.sql and _overlap(first, second):
+        raise _problem(
+            f"the repetitions of noise={noise} would write into the candidate's {first!r}",
+            place,
+            f"write {REPEAT} into the name of the folder itself: s3://bucket/shadow{REPEAT}/",
+        )
+
+
+def _numbered(text: str, repeat: int) -> str:
+    return text.replace(REPEAT, f"_{repeat}" if repeat else "")
+
+
+def repeat_of(task_id: str, control: str) -> int:
+    """Which repeat of the candidate of *control* a task is, from 1; 0 for the candidate itself."""
+    number = task_id.removeprefix(control + NOISE)
+    return int(number) if number != task_id and number.isdecimal() else 0
+
+
 def _check_query(output: Output, place: str) -> None:
     if SCHEMA not in output.sql:
         raise _problem(
@@ -125,18 +160,19 @@ def _check_query(output: Output, place: str) -> None:
             place,
             "write FROM {schema}.table; control= and candidate= say what stands there for each side",
         )
-    if (output.control or _NAMES[0]) == (output.candidate or _NAMES[1]):
+    if (output.control or _NAMES[0]) == (_numbered(output.candidate, 0) or _NAMES[1]):
         raise _problem(
             f"control and candidate both stand for {output.control!r}", place, "give candidate= another name"
         )
 
 
 def _check_places(output: Output, idempotent: bool, place: str) -> None:
-    for text in filter(None, (output.control, output.candidate)):
+    own = _numbered(output.candidate, 0)
+    for text in filter(None, (output.control, own)):
         if not text.lstrip().startswith(("{{", "{%", "{#")):
             _check_form(text, place)
-    plain = "{" not in output.control + output.candidate
-    same = output.control == output.candidate or (plain and _overlap(output.control, output.candidate))
+    plain = "{" not in output.control + own
+    same = output.control == own or (plain and _overlap(output.control, own))
     if output.candidate and same and not idempotent:
         raise _same_place(output.control, output.candidate, place)
 
@@ -236,12 +272,13 @@ def tell(operator: Any, outputs: Sequence[Output], places: Sequence[Place]) -> N
 
 def _place(output: Output, asked: Asked) -> Place:
     named = f"Output({output.name!r})"
+    own = output.candidate or (_NAMES[1] + REPEAT if output.sql else "")
     control, candidate = (
         _rendered(text, asked, f"{named}.{side}")
-        for text, side in zip((output.control, output.candidate), _NAMES, strict=True)
+        for text, side in zip((output.control, _own_name(own, output, asked)), _NAMES, strict=True)
     )
     if output.sql:
-        place = Place(output.name, control or _NAMES[0], candidate or _NAMES[1])
+        place = Place(output.name, control or _NAMES[0], candidate)
         if place.control == place.candidate:
             raise _problem(f"both sides are named {place.control!r}", named, "give candidate= another name")
         return place
@@ -253,6 +290,12 @@ def _place(output: Output, asked: Asked) -> Place:
     else:
         candidate = control
     return Place(output.name, control, candidate)
+
+
+def _own_name(text: str, output: Output, asked: Asked) -> str:
+    """A repeat's place, with its number; the name in a query stays the candidate's where nothing tells it."""
+    told = not output.sql or output.argument or output.environment
+    return _numbered(text, asked.repeat if told else 0)
 
 
 def _is_made(output: Output) -> bool:

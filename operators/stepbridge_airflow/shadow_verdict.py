@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,7 @@ from stepbridge.compare.noise import shortened
 from stepbridge.compare.reporting import report_of, without_comparison
 from stepbridge.compare.rules import Compare
 from stepbridge.contract import Result, Value
-from stepbridge.failures import ObjectMissing, StepbridgeError
+from stepbridge.failures import StepbridgeError
 from stepbridge.store.opening import open_store
 from stepbridge_airflow import (
     bindings,
@@ -99,6 +98,8 @@ class Comparing:
         self._results = open_store(store_of(settings.store))
         self._started = time.monotonic()
         self._ti = context["ti"]
+        self._outputs: dict[tuple[int, str], str] = {}
+        """Names in the report of what was written, by map index and the output's name."""
 
     def report(self) -> Report:
         """The report.
@@ -133,7 +134,8 @@ class Comparing:
         if isinstance(inputs, Skipped):
             control = replace(control, missing=(*control.missing, inputs))
         if self._operator.repeats and indexes:
-            parts, noise = self._repeats().judged(parts, indexes)
+            with tempfile.TemporaryDirectory(prefix="stepbridge-repeats-") as folder:
+                parts, noise = self._repeats(Path(folder)).judged(parts, indexes)
             parts = [shortened(part, self._operator.rules.samples) for part in parts]
         seconds = time.monotonic() - self._started
         return report_of(
@@ -208,6 +210,7 @@ class Comparing:
                     if one.part is not None:
                         broken.append(replace(one.part, name=name))
                         continue
+                    self._outputs[index, one.name] = name
                     written[name] = one
                     left |= {} if one.control is None else {name: one.control}
                     right |= {} if one.candidate is None else {name: one.candidate}
@@ -228,14 +231,16 @@ class Comparing:
 
     def _written(self, index: int, folder: Path) -> Iterator[shadow_written.Written]:
         """What one instance of both sides wrote instead of returning it."""
-        operator = self._operator
-        if not operator.rules.outputs:
-            return
-        note = Note.of(self._pull(operator.candidate, DETAILS, index))
-        seen = as_control(operator.control, self._context, index)
-        render = shadow_outputs.renderer(operator, seen)
-        places = note.places if note else ()
-        yield from shadow_written.read(operator.rules, places, self._settings.store, folder, render)
+        rules, settings = self._operator.rules, self._settings.store
+        if rules.outputs:
+            note = Note.of(self._pull(self._operator.candidate, DETAILS, index))
+            places = note.places if note else ()
+            yield from shadow_written.read(rules, places, settings, folder, self._render(index))
+
+    def _render(self, index: int) -> Callable[[str], str]:
+        """A template of an output as the control sees it."""
+        seen = as_control(self._operator.control, self._context, index)
+        return shadow_outputs.renderer(self._operator, seen)
 
     def _run(
         self, left: Mapping[str, Value], right: Mapping[str, Value], rules: Compare, seconds: float
@@ -247,17 +252,18 @@ class Comparing:
         rules = self._operator.rules
         return replace(rules, samples=max(rules.samples, 1)) if self._operator.repeats else rules
 
-    def _repeats(self) -> shadow_noise.Repeats:
+    def _repeats(self, folder: Path) -> shadow_noise.Repeats:
+        """The repeats; *folder* holds the rows of queries."""
         return shadow_noise.Repeats(
             self._operator.repeats,
             self._operator.candidate,
-            self._given,
+            lambda task_id, index: self._given(task_id, index, folder),
             self._run,
             self._rules(),
             self._limit(),
         )
 
-    def _given(self, task_id: str, index: int) -> shadow_noise.Given:
+    def _given(self, task_id: str, index: int, folder: Path) -> shadow_noise.Given:
         """What an instance of the candidate or of a repeat gave."""
         note = Note.of(self._pull(task_id, DETAILS, index))
         if note is None or note.end != "ran":
@@ -266,16 +272,13 @@ class Comparing:
         result = documents.read(Result, self._results, f"{lead}result.json")
         returned = {RETURNED: result.output} if self._operator.pushes else {}
         found = {self._name(index, key): value for key, value in {**returned, **result.xcoms}.items()}
-        queries = {output.name for output in self._operator.rules.outputs if output.sql}
-        for place in note.places:
-            if place.name not in queries:
-                name = self._name(index, place.name)
-                where = place.candidate
-                at = str(shadow_outputs.path_of(where)) if shadow_outputs.is_local(where) else where
-                with contextlib.suppress(ObjectMissing):
-                    value = sides.value_at(at, self._settings.store)
-                    found[f"{name} (output)" if name in found else name] = value
-        return shadow_noise.Given(found)
+        written = shadow_written.own(
+            self._operator.rules, note.places, self._settings.store, folder, self._render(index)
+        )
+        outputs = {
+            self._outputs[index, one.name]: one for one in written if (index, one.name) in self._outputs
+        }
+        return shadow_noise.Given(found, outputs=outputs)
 
     def _keys(self, result: Result, index: int) -> list[str]:
         """The keys to compare: the return value, what the candidate pushed, and what the control did."""

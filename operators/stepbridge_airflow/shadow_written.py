@@ -42,6 +42,53 @@ class Written:
         return tool_error(part.name, f"{', '.join(changed)} changed while it was compared")
 
 
+@dataclass(frozen=True)
+class Own:
+    """One output of a candidate or a repeat, by itself.
+
+    :param name: the output's. :param place: where it lies, or for a query what stands for ``{schema}``.
+    :param value: what was written; None where nothing is there, or it is not known.
+    :param why: why it is not known; empty where it is.
+    """
+
+    name: str
+    place: str
+    value: Value | None = None
+    why: str = ""
+    seen: _Marks | None = None
+
+    def changed(self) -> bool:
+        """Whether a file was changed since it was looked at."""
+        return self.seen is not None and _marks(self.place) != self.seen
+
+
+def own(
+    rules: Compare,
+    places: tuple[Place, ...],
+    settings: StoreSettings,
+    folder: Path,
+    render: Callable[[str], str],
+) -> Iterator[Own]:
+    """What one instance of a candidate or repeat wrote; the parameters are those of :func:`read`."""
+    known = {place.name: place for place in places}
+    for output in rules.outputs:
+        place = known.get(output.name)
+        if place is None:
+            yield Own(output.name, "", why="it did not say where it wrote this")
+        elif output.sql:
+            try:
+                target = Path(tempfile.mkdtemp(dir=folder))
+                yield Own(output.name, place.candidate, _rows(output, place.candidate, rules, target, render))
+            except StepbridgeError as error:
+                yield Own(output.name, place.candidate, why=f"the query ({place.candidate}): {error}")
+        else:
+            seen = _marks(place.candidate) if shadow_outputs.is_local(place.candidate) else None
+            try:
+                yield Own(output.name, place.candidate, _at(place.candidate, settings), seen=seen)
+            except StepbridgeError as error:
+                yield Own(output.name, place.candidate, why=str(error))
+
+
 def read(
     rules: Compare,
     places: tuple[Place, ...],
@@ -91,18 +138,34 @@ def _queried(
     found: dict[str, Value] = {}
     for side, schema in (("control", place.control), ("candidate", place.candidate)):
         try:
-            query = render(output.sql.replace(shadow_outputs.SCHEMA, schema))
-            frame = shadow_queries.table(output.connection, query, memory=rules.memory)
             target = folder / side
             target.mkdir()
-            found[side] = sides.value_of(frame, target, place=f"the query of the {side}")
+            found[side] = _rows(output, schema, rules, target, render)
         except StepbridgeError as error:
-            why = f"the query of the {side} ({schema}): {error}"
-            return Written(output.name, part=tool_error(output.name, why))
-        except Exception as error:  # noqa: BLE001 - a template may raise anything; the other parts stand
-            why = f"the query of the {side} ({schema}): {type(error).__name__}: {error}"
-            return Written(output.name, part=tool_error(output.name, why))
+            return Written(
+                output.name, part=tool_error(output.name, f"the query of the {side} ({schema}): {error}")
+            )
     return Written(output.name, found["control"], found["candidate"])
+
+
+def _rows(output: Output, schema: str, rules: Compare, folder: Path, render: Callable[[str], str]) -> Value:
+    """The rows of an output's query on one side.
+
+    :raises StepbridgeError: SB305 with the database's words, or what the template says.
+    """
+    try:
+        query = render(output.sql.replace(shadow_outputs.SCHEMA, schema))
+        frame = shadow_queries.table(output.connection, query, memory=rules.memory)
+        return sides.value_of(frame, folder, place=f"the query with {schema}")
+    except StepbridgeError:
+        raise
+    except Exception as error:
+        raise StepbridgeError(
+            "SB305",
+            f"{type(error).__name__}: {error}",
+            place=f"Output({output.name!r})",
+            hint="see that the template of the query can be rendered; the other outputs are compared",
+        ) from error
 
 
 def _at(place: str, settings: StoreSettings) -> Value | None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from stepbridge import documents
-from stepbridge.compare.model import Report, Subject, Verdict
+from stepbridge.compare.model import Report, Subject, Unused, Verdict
 from stepbridge.compare.rules import Compare, Ignore, Metric, Tolerance
 from stepbridge.failures import StepbridgeError
 
@@ -72,8 +72,11 @@ def _compare(arguments: argparse.Namespace) -> int:
     from stepbridge.compare import sides
     from stepbridge.compare.checking import check
     from stepbridge.compare.engine import compare_values
+    from stepbridge.compare.job import ALLOCATOR
+    from stepbridge.compare.render.shared import unused
     from stepbridge.compare.reporting import report_of
 
+    os.environ.setdefault(*ALLOCATOR)
     rules = _rules(arguments)
     check(rules)
     started = time.monotonic()
@@ -81,7 +84,11 @@ def _compare(arguments: argparse.Namespace) -> int:
     parts = compare_values({"value": control}, {"value": candidate}, rules)
     subject = Subject(arguments.control, arguments.candidate)
     report = report_of(subject, parts, seconds=round(time.monotonic() - started, 3))
+    outside = tuple(Unused("outputs", output.name) for output in rules.outputs)
+    report = replace(report, unused=(*report.unused, *outside))
     _say(report, arguments, rules.samples)
+    for one in report.unused:
+        print(f"stepbridge compare: warning: {unused(one)}", file=sys.stderr)
     if report.verdict is Verdict.TOOL_ERROR:
         return 2
     return 0 if report.verdict.same else 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from stepbridge.compare.ignoring import setting_for
 from stepbridge.compare.model import Column, Difference, Fact, Part, Relaxation, Verdict
 from stepbridge.compare.rules import Compare, Tolerance
 from stepbridge.compare.tally import Tally, shown
+from stepbridge.compare.unused import Named, unused
 from stepbridge.failures import StepbridgeError
 
 _CHUNK = 1 << 21
@@ -37,7 +38,10 @@ class ArrayComparator:
         """
         if control.path is None or candidate.path is None:
             raise TypeError("an array side has no payload")
-        return compare_arrays(_opened(control.path), _opened(candidate.path), rules, name)
+        a, b = _opened(control.path), _opened(candidate.path)
+        names = ("shape", "dtype", name)
+        named = Named(names, (name,), tuple({str(a.dtype): 0, str(b.dtype): 0}), leads=("[",))
+        return replace(compare_arrays(a, b, rules, name), unused=unused(rules, named))
 
 
 def _opened(path: Path) -> Any:
@@ -199,8 +203,6 @@ class _Elements:
 
     def finish(self, part: Part, control: Any, candidate: Any) -> Part:
         """The part with the numbers of all chunks, beyond the samples that were kept."""
-        from dataclasses import replace
-
         total = part.total + self.unequal
         tolerance = self.tolerance
         said = f"rtol {tolerance.rtol:g}, atol {tolerance.atol:g}" + (

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import errno
-import os
-import stat
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from stepbridge.compare.base import Side
@@ -16,19 +12,11 @@ from stepbridge.compare.ignoring import rule_to_ignore
 from stepbridge.compare.model import Difference, Fact, Part, Skipped, Verdict, worst
 from stepbridge.compare.rules import Compare
 from stepbridge.compare.tally import Tally
+from stepbridge.compare.trees import Entry, entries
 from stepbridge.failures import StepbridgeError
 
 _KEPT = 200
 """Changed files whose parts the report holds; all of them are compared and counted."""
-
-
-@dataclass(frozen=True)
-class _Entry:
-    """One name in a tree: ``file``, ``empty folder``, ``link`` (with its target), ``other``."""
-
-    kind: str
-    size: int = 0
-    target: str = ""
 
 
 class DirectoryComparator:
@@ -58,7 +46,7 @@ class DirectoryComparator:
 
 def _equal_trees(root: Path, name: str) -> Part:
     """The part of two trees whose digests, over every path and every file's bytes, are equal."""
-    count = sum(1 for _ in _entries(root))
+    count = sum(1 for _ in entries(root))
     rule = f"the digests of both trees are equal: {count:,} entries" if count else "both are empty: no files"
     return Part(
         name, DirectoryComparator.name, Verdict.IDENTICAL, rule, compared=count, of=count, unit="entries"
@@ -71,7 +59,7 @@ class _Trees:
         self._rules = rules
         self._name = name
         self._tally = Tally(rules)
-        self._left, self._right = (dict(sorted(_entries(root))) for root in self._roots)
+        self._left, self._right = (dict(sorted(entries(root))) for root in self._roots)
         self._equal = 0
         self._kinds: Counter[str] = Counter()
 
@@ -151,11 +139,11 @@ class _Trees:
             part = compare_bytes(files[0], files[1], self._rules, inner)
             return replace(part, facts=(*part.facts, Fact(f"not read as {reader.name}", str(error), "")))
 
-    def _whole(self, changed: list[Part], verdicts: Counter[Verdict], entries: int) -> Part:
+    def _whole(self, changed: list[Part], verdicts: Counter[Verdict], count: int) -> Part:
         tally = self._tally
         counts = [sum(one.kind == "file" for one in side.values()) for side in (self._left, self._right)]
         tally.facts.append(Fact("files", f"{counts[0]:,}", f"{counts[1]:,}"))
-        rule = "" if entries else "both are empty: no files"
+        rule = "" if count else "both are empty: no files"
         if tally.real or verdicts:
             alike = sum(count for one, count in verdicts.items() if one.same)
             rule = _counted(
@@ -167,7 +155,7 @@ class _Trees:
                 (sum(tally.ignored.values()), "ignored"),
                 (self._equal, "equal"),
             )
-        part = tally.part(self._name, DirectoryComparator.name, unit="entries", of=entries, rule=rule)
+        part = tally.part(self._name, DirectoryComparator.name, unit="entries", of=count, rule=rule)
         return replace(
             part,
             verdict=worst([part.verdict, *verdicts]),
@@ -180,52 +168,7 @@ def _counted(*counts: tuple[int, str]) -> str:
     return ", ".join(f"{count:,} {what}" for count, what in counts if count)
 
 
-def _said(entry: _Entry) -> str:
+def _said(entry: Entry) -> str:
     if entry.kind == "link":
         return f"link to {entry.target}"
     return f"file of {entry.size:,} bytes" if entry.kind == "file" else entry.kind
-
-
-def _entries(root: Path) -> Iterator[tuple[str, _Entry]]:
-    """Every file, link and empty folder below *root* by its relative POSIX path.
-
-    Links are followed, as a step's ``Directory`` follows them; one that leads nowhere or into a folder that
-    holds it is itself an entry.
-    """
-    stack = [(os.fspath(root), "", frozenset({os.path.realpath(root)}))]
-    while stack:
-        folder, lead, above = stack.pop()
-        with os.scandir(folder) as listing:
-            found = list(listing)
-        if not found and lead:
-            yield lead.rstrip("/"), _Entry("empty folder")
-        for entry in found:
-            name = lead + entry.name
-            status = _status(entry)
-            place = entry.path
-            if entry.is_symlink() and (status is None or stat.S_ISDIR(status.st_mode)):
-                place = os.path.realpath(entry.path) if status else ""
-                if not place or place in above:
-                    yield name, _Entry("link", target=str(Path(entry.path).readlink()))
-                    continue
-            if status is None:
-                yield name, _Entry("other")
-            elif stat.S_ISDIR(status.st_mode):
-                inner = os.path.realpath(place)
-                stack.append((entry.path, name + "/", above | {inner}))
-            elif stat.S_ISREG(status.st_mode):
-                yield name, _Entry("file", status.st_size)
-            else:
-                yield name, _Entry("other")
-
-
-def _status(entry: os.DirEntry[str]) -> os.stat_result | None:
-    """What the entry is, links followed; None for a link that leads nowhere or to itself."""
-    try:
-        return entry.stat()
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        if error.errno == errno.ELOOP:
-            return None
-        raise

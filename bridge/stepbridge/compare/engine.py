@@ -27,6 +27,7 @@ from stepbridge.compare.model import (
 from stepbridge.compare.render.shared import walk
 from stepbridge.compare.rules import Compare, Ignore
 from stepbridge.compare.sides import Branch, Tree
+from stepbridge.compare.unused import Named, agreed, but_for, names_something, unused
 from stepbridge.contract import StoreSettings, Value
 from stepbridge.failures import StepbridgeError
 
@@ -74,13 +75,13 @@ class _Engine:
     def named(self, name: str, control: Mapping[str, Value], candidate: Mapping[str, Value]) -> Part:
         ignored = rule_to_ignore(self.rules, name)
         if ignored is not None:
-            return _ignored(name, ignored)
+            return self._ignored(name, ignored)
         if name not in control or name not in candidate:
             return _one_sided(name, missing=name not in candidate)
         try:
             left = sides.tree_of(control[name], self.folder, self.settings)
             right = sides.tree_of(candidate[name], self.folder, self.settings)
-            return self._trees(left, right, name)
+            return but_for(self._trees(left, right, name), name)
         except StepbridgeError as error:
             return tool_error(name, str(error))
         except Exception as error:  # noqa: BLE001 - a comparator's crash is a verdict, whatever it is
@@ -108,7 +109,14 @@ class _Engine:
             both = [replace(side, content=known) for side in (control, candidate)]
             with contextlib.suppress(StepbridgeError):
                 return _finite(comparator.compare(both[0], both[1], self.rules, name))
-        return identical(control.path, name, "bytes")
+        part = identical(control.path, name, "bytes")
+        if comparator is None or not names_something(self.rules):
+            return part
+        try:
+            found = comparator.compare(control, candidate, self.rules, name)
+        except Exception:  # noqa: BLE001 - the bytes are equal, whatever a reader makes of them
+            return part
+        return replace(part, unused=found.unused)
 
     def _followed(self, side: Side, other: Side) -> Tree:
         """What lies at the path or URI that one side gave as text where the other has a payload."""
@@ -132,11 +140,12 @@ class _Engine:
             inner = f"{name}{key}"
             ignored = rule_to_ignore(self.rules, inner)
             if ignored is not None:
-                parts.append(_ignored(inner, ignored))
+                parts.append(self._ignored(inner, ignored))
             elif key not in control.items or key not in candidate.items:
                 parts.append(_one_sided(inner, missing=key not in candidate.items))
             else:
-                parts.append(self._trees(control.items[key], candidate.items[key], inner))
+                made = self._trees(control.items[key], candidate.items[key], inner)
+                parts.append(but_for(made, inner))
         unlike = [part for part in parts if part.verdict is not Verdict.IDENTICAL]
         rule = f"all {len(parts)} members are identical"
         if unlike:
@@ -150,18 +159,19 @@ class _Engine:
             of=len(parts),
             unit="members",
             parts=tuple(parts),
+            unused=agreed(part.unused for part in parts),
         )
 
-
-def _ignored(name: str, rule: Ignore) -> Part:
-    return Part(
-        name,
-        "none",
-        Verdict.SKIPPED,
-        f"not compared: {rule.reason}",
-        relaxations=(Relaxation(f"ignore:{rule.path}", rule.path, 1, rule.reason),),
-        skipped=(Skipped(name, rule.reason),),
-    )
+    def _ignored(self, name: str, rule: Ignore) -> Part:
+        return Part(
+            name,
+            "none",
+            Verdict.SKIPPED,
+            f"not compared: {rule.reason}",
+            relaxations=(Relaxation(f"ignore:{rule.path}", rule.path, 1, rule.reason),),
+            skipped=(Skipped(name, rule.reason),),
+            unused=unused(self.rules, Named(names=(name,))),
+        )
 
 
 def _one_sided(name: str, *, missing: bool) -> Part:

@@ -10,9 +10,10 @@ from typing import Any
 
 from stepbridge.compare.base import Side
 from stepbridge.compare.metrics import MetricsComparator, named_in
-from stepbridge.compare.model import Difference, Fact, Part, Skipped, Verdict
+from stepbridge.compare.model import Difference, Fact, Part, Skipped, Unused, Verdict
 from stepbridge.compare.rules import Compare
 from stepbridge.compare.tally import Tally
+from stepbridge.compare.unused import Named, unused
 from stepbridge.compare.values import ValueComparator
 
 _BLOCK = 1 << 20
@@ -87,7 +88,7 @@ def compare_bytes(
     :param skipped: what was tried before; it is shown, and decides nothing: bytes are the strictest measure.
     """
     if same_bytes(control, candidate):
-        return identical(control, name, FileComparator.name)
+        return replace(identical(control, name, FileComparator.name), unused=_unused(rules))
     tally = Tally(rules)
     sizes = [path.stat().st_size for path in (control, candidate)]
     tally.facts.append(Fact("size", f"{sizes[0]:,}", f"{sizes[1]:,}"))
@@ -100,9 +101,11 @@ def compare_bytes(
         rest = f"{differing:,} of {min(sizes):,} bytes differ"
         tally.differ(Difference(f"offset {where:,}", "value", left, right, rest))
     part = tally.part(name, FileComparator.name, unit="bytes", of=max(sizes))
-    if not skipped:
-        return part
-    return replace(part, skipped=skipped)
+    return replace(part, skipped=(*part.skipped, *skipped), unused=_unused(rules))
+
+
+def _unused(rules: Compare) -> tuple[Unused, ...]:
+    return unused(rules, Named(leads=("offset ",)))
 
 
 def _first_difference(

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import importlib.util
 import itertools
+import re
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ from stepbridge.compare.files import compare_bytes
 from stepbridge.compare.model import Column, Difference, Fact, Part, Skipped, Verdict
 from stepbridge.compare.rules import Compare
 from stepbridge.compare.tally import Tally, shown
+from stepbridge.compare.unused import Named, unused
 from stepbridge.failures import StepbridgeError
 
 _SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif"})
@@ -27,6 +29,44 @@ _NO_METADATA = frozenset({"exif", "transparency"})
 """Entries of ``info`` that are read in another way: EXIF by its tags, transparency as a channel."""
 _LAYOUT = frozenset({273, 278, 279, 288, 289, 322, 323, 324, 325, 513, 514, *_EXIF_FOLDERS})
 """TIFF tags that say where in the file something lies."""
+
+
+_SPOT = re.compile(
+    r"([\d,]+) pixels differ, at most by (\S+), within x (\d+) to (\d+), y (\d+) to (\d+)", re.ASCII
+)
+
+
+@dataclass(frozen=True)
+class Spot:
+    """Where and how far the pixels of one frame differ.
+
+    :param count: pixels that differ. :param apart: the largest distance of a channel.
+    :param left: :param right: :param top: :param bottom: the box that holds them all, inclusive.
+    """
+
+    count: int
+    apart: float
+    left: int
+    right: int
+    top: int
+    bottom: int
+
+    def said(self) -> str:
+        """As a report's difference says it."""
+        short = f"{self.apart:g}"
+        exact = short if float(short) == self.apart else repr(self.apart)
+        return (
+            f"{self.count:,} pixels differ, at most by {exact}, "
+            f"within x {self.left} to {self.right}, y {self.top} to {self.bottom}"
+        )
+
+    @classmethod
+    def of(cls, one: Difference) -> Spot | None:
+        """What a difference says of pixels; None where it is of something else."""
+        found = _SPOT.fullmatch(one.detail)
+        if found is None:
+            return None
+        return cls(int(found[1].replace(",", "")), float(found[2]), *(int(found[n]) for n in range(3, 7)))
 
 
 @dataclass(frozen=True)
@@ -95,7 +135,8 @@ class ImageComparator:
                 found.frame(n, left.frames, a, b)
         else:
             found.tally.skipped.append(Skipped(f"pixels of {name}", "the shapes differ", found.of))
-        return found.part(name, left, right)
+        named = Named(("size", "mode", "frames", "format"), leads=("metadata ", "pixel (", "frame "))
+        return replace(found.part(name, left, right), unused=unused(rules, named))
 
 
 @contextlib.contextmanager
@@ -206,12 +247,16 @@ class _Pixels:
             self._band(top, a.pixels[top : top + rows], b.pixels[top : top + rows], worst, box)
         if box:
             apart, x, y = max(worst, key=lambda one: (one[0], -one[2], -one[1]))
-            x0, x1 = min(one[0] for one in box), max(one[1] for one in box)
-            y0, y1 = min(one[2] for one in box), max(one[3] for one in box)
-            count = self.unequal - before
-            detail = f"{count:,} pixels differ, at most by {apart:g}, within x {x0} to {x1}, y {y0} to {y1}"
+            spot = Spot(
+                self.unequal - before,
+                apart,
+                min(one[0] for one in box),
+                max(one[1] for one in box),
+                min(one[2] for one in box),
+                max(one[3] for one in box),
+            )
             left, right = (str(one.pixels[y, x].tolist()) for one in (a, b))
-            self.tally.differ(Difference(f"{lead}pixel ({x}, {y})", "value", left, right, detail))
+            self.tally.differ(Difference(f"{lead}pixel ({x}, {y})", "value", left, right, spot.said()))
 
     def _metadata(self, lead: str, mine: Mapping[str, str], theirs: Mapping[str, str]) -> None:
         for key in sorted({*mine, *theirs}):

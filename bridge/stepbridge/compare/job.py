@@ -23,6 +23,14 @@ _SPARE = 1 << 30
 """Bytes of address space beyond the rules' memory: the interpreter, libraries and their threads."""
 
 
+ALLOCATOR = ("ARROW_DEFAULT_MEMORY_POOL", "system")
+"""The environment by which Arrow takes memory from the system's own allocator, where nobody chose another.
+
+Columns come and go one after another, and what one took goes back at once. Arrow's own choice takes huge
+pages, whose first touch costs more than reading them where the machine's memory is backed lazily.
+"""
+
+
 @dataclass(frozen=True)
 class Job:
     """What is to be compared: names to values, drafts having their payload on this machine."""
@@ -68,7 +76,11 @@ def _spawn(given: list[str], folder: Path, seconds: float) -> str:
             stdout=sink,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+            env={
+                ALLOCATOR[0]: ALLOCATOR[1],
+                **os.environ,
+                "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
+            },
         )
         try:
             code = process.wait(seconds)

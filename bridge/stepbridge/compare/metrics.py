@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from stepbridge.compare.base import Side
-from stepbridge.compare.ignoring import fits
-from stepbridge.compare.model import Difference, Part, Relaxation, Verdict
+from stepbridge.compare.ignoring import fits, masked
+from stepbridge.compare.model import Difference, Fact, Part, Relaxation, Verdict
 from stepbridge.compare.rules import Compare, Ignore, Metric
+from stepbridge.compare.tally import MASK
 from stepbridge.compare.values import ValueComparator
 from stepbridge.failures import StepbridgeError
 
@@ -20,6 +21,9 @@ _RULE = re.compile(
     r"""\s*(?P<name>\S+?)\s*(?P<sign>>=|<=|==|>|<)\s*control
     (?:\s*(?P<move>[+-])\s*(?P<amount>\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)\s*(?P<percent>%)?)?\s*""",
     re.VERBOSE,
+)
+_BREACH = re.compile(
+    r"(?:(?P<given>\S+) is not (?P<sign>>=|<=|==|>|<) (?P<limit>\S+)|it breaks its rule) \(.*\)", re.DOTALL
 )
 _SIGNS: Mapping[str, Callable[[float, float], bool]] = {
     ">=": operator.ge,
@@ -51,6 +55,50 @@ class Bound:
     def holds(self, control: float, candidate: float) -> bool:
         """Whether the candidate's number keeps the rule; NaN keeps none."""
         return not math.isnan(candidate) and _SIGNS[self.sign](candidate, self.limit(control))
+
+
+@dataclass(frozen=True)
+class Breach:
+    """A number that broke its rule, as a report's difference says it.
+
+    :param limit: what the candidate's number was held against.
+    """
+
+    control: float
+    candidate: float
+    sign: str
+    limit: float
+
+    def reached(self, run: float) -> bool:
+        """Whether *run*, the number of another run of the candidate, is no worse than limit and control.
+
+        Where equality is asked for: whether it lies at the limit, or beyond it as the candidate sees it.
+        """
+        if self.sign == "==":
+            return run >= self.limit if self.candidate < self.limit else run <= self.limit
+        best = max(self.limit, self.control) if self.sign in (">", ">=") else min(self.limit, self.control)
+        return _SIGNS[self.sign](run, self.limit) and _SIGNS[self.sign[0] + "="](run, best)
+
+
+def is_breach(one: Difference) -> bool:
+    """Whether a difference is a number that broke its metric's rule."""
+    return _BREACH.fullmatch(one.detail) is not None
+
+
+def breach_of(one: Difference) -> Breach | None:
+    """The numbers of a broken rule; None where they are masked, not finite, or it is none."""
+    found = _BREACH.fullmatch(one.detail)
+    if found is None or found["limit"] is None:
+        return None
+    made = Breach(float(one.control or "nan"), float(found["given"]), found["sign"], float(found["limit"]))
+    return made if all(map(math.isfinite, (made.control, made.candidate, made.limit))) else None
+
+
+def numbers_of(part: Part) -> Mapping[str, float]:
+    """By path, the candidate's numbers of all metrics that a comparison of metrics found to have moved."""
+    moved = {one.name: one.candidate for one in part.facts}
+    broken = {one.path: one.candidate for one in part.differences if breach_of(one) is not None}
+    return {path: float(given) for path, given in {**moved, **broken}.items() if given is not None}
 
 
 def parse(metric: Metric) -> Bound:
@@ -92,7 +140,10 @@ class MetricsComparator:
         """Hold each metric against its rule, and compare what no rule names."""
         bounds = [parse(metric) for metric in rules.metrics]
         left, right = dict(_numbers(control.value)), dict(_numbers(candidate.value))
-        differences, relaxations, ruled = [], [], []
+        differences: list[Difference] = []
+        relaxations: list[Relaxation] = []
+        ruled: list[str] = []
+        facts: list[Fact] = []
         for bound in bounds:
             paths = [path for path in dict.fromkeys([*left, *right]) if _named(bound, path)]
             if not paths:
@@ -100,14 +151,18 @@ class MetricsComparator:
             moved = 0
             for path in paths:
                 ruled.append(path)
+                hidden = _hidden(rules, path)
                 one = _held(bound, path, left.get(path), right.get(path))
                 if one is not None:
-                    differences.append(one)
+                    differences.append(_masked(one, bound) if hidden else one)
                 elif left[path] != right[path]:
                     moved += 1
+                    if not hidden and len(facts) < rules.samples:
+                        facts.append(Fact(path, repr(left[path]), repr(right[path])))
             relaxations.append(Relaxation("metric", bound.rule, moved))
         rest = self._rest(control, candidate, rules, name, ruled)
-        return self._part(rest, differences, relaxations, len(set(ruled)))
+        part = self._part(rest, differences, relaxations, len(set(ruled)))
+        return replace(part, facts=(*dict.fromkeys(facts), *part.facts))
 
     def _rest(self, control: Side, candidate: Side, rules: Compare, name: str, ruled: list[str]) -> Part:
         """What no rule names, compared strictly: the ruled numbers are left out on both sides."""
@@ -161,6 +216,16 @@ def _numbers(value: Mapping[Any, Any]) -> Iterator[tuple[str, float]]:
 def _named(bound: Bound, path: str) -> bool:
     bare = path.removeprefix("$.")
     return fits(bound.name, path) or fits(bound.name, bare) or path == f"$[{bound.name!r}]"
+
+
+def _hidden(rules: Compare, path: str) -> bool:
+    return any(masked(rules, name) for name in (path, path.removeprefix("$.")))
+
+
+def _masked(one: Difference, bound: Bound) -> Difference:
+    sides = [None if given is None else MASK for given in (one.control, one.candidate)]
+    detail = f"it breaks its rule ({bound.rule})" if one.kind == "value" else one.detail
+    return replace(one, control=sides[0], candidate=sides[1], detail=detail)
 
 
 def _held(bound: Bound, path: str, control: float | None, candidate: float | None) -> Difference | None:

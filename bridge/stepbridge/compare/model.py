@@ -112,6 +112,20 @@ class Relaxation:
 
 
 @dataclass(frozen=True)
+class Unused:
+    """A rule that names something, and matched nothing that was compared.
+
+    :param setting: ``ignore``, ``columns``, ``dtypes``, ``mask``, ``outputs``.
+    :param name: the column, path or glob that it names.
+    :param there: a few names that there are, those first that are spelt alike.
+    """
+
+    setting: str
+    name: str
+    there: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Fact:
     """One number or text about both sides: rows, bytes, dtype, a quantile."""
 
@@ -169,6 +183,7 @@ class Part:
     :param differences: the worst or first ones; ``total`` counts all.
     :param exact: False where ``total`` is at least that many.
     :param compared: how many ``unit`` were compared, of how many.
+    :param unused: rules that match nothing in it; None where that is not known, for not all of it was opened.
     """
 
     name: str
@@ -187,6 +202,7 @@ class Part:
     relaxations: tuple[Relaxation, ...] = ()
     skipped: tuple[Skipped, ...] = ()
     parts: tuple[Part, ...] = ()
+    unused: tuple[Unused, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -265,6 +281,7 @@ class Report:
 
     :param rule: why the verdict is what it is, in a sentence.
     :param inputs: the inputs of both sides, compared; DIFFERENT ones void the comparison.
+    :param unused: rules that match nothing in any part; empty also where that is not known.
     """
 
     subject: Subject
@@ -278,4 +295,5 @@ class Report:
     created: str = ""
     version: str = ""
     seconds: float = 0.0
+    unused: tuple[Unused, ...] = ()
     schema: int = SCHEMA

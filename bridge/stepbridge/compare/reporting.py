@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from stepbridge import __version__
 from stepbridge.compare.model import Noise, Part, Report, RunFacts, Subject, Verdict, worst
+from stepbridge.compare.unused import of_report
 
 
 def report_of(
@@ -37,6 +38,7 @@ def report_of(
         created=_now(),
         version=__version__,
         seconds=seconds,
+        unused=of_report(parts, inputs),
     )
 
 

@@ -75,8 +75,9 @@ class Output:
 
     :param name: its name in the report.
     :param control: where the old task writes: an S3 URI or prefix (closing slash) or a path; templated.
-    :param candidate: where the candidate writes its own; templated. Empty: below ``shadow/`` in the store, by
-        ``argument`` or ``environment``.
+    :param candidate: where the candidate writes its own; templated; ``{repeat}`` in it is nothing for the
+        candidate, ``_1``, ``_2`` for its repeats. Empty: below ``shadow/`` in the store, by ``argument`` or
+        ``environment``.
     :param sql: a query instead of a place, templated; run twice through ``connection``; ``{schema}`` in it is
         replaced by ``control`` and ``candidate``: by these words, or by what the two arguments say.
     :param connection: the Airflow connection of the query.

@@ -13,10 +13,10 @@ _SHOWN = 120
 MASK = "(masked)"
 
 
-def shown(value: object) -> str:
-    """*value* as people read it, on one line, shortened."""
+def shown(value: object, most: int = _SHOWN) -> str:
+    """*value* as people read it, on one line, shortened to about *most* characters."""
     text = value if isinstance(value, str) else _repr(value)
-    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 20]}... ({len(text):,} characters)"
+    return text if len(text) <= most else f"{text[: most - 20]}... ({len(text):,} characters)"
 
 
 def _repr(value: object) -> str:

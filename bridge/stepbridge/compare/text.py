@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from stepbridge.compare.alignment import Steps, aligned, relaxed
@@ -10,11 +11,14 @@ from stepbridge.compare.base import Side
 from stepbridge.compare.model import Difference, Fact, Part
 from stepbridge.compare.rules import Compare
 from stepbridge.compare.tally import Tally, shown
+from stepbridge.compare.unused import Named, unused
 
 _ALIGNED = 20_000
 """Lines up to which insertions are found; longer texts are compared line against line."""
 _LARGEST = 64 << 20
 """Bytes up to which a file is read as text; larger ones are compared by their bytes."""
+_SHOWN = 400
+"""Characters of a line that a report keeps."""
 _ENDINGS = frozenset(
     {".txt", ".log", ".md", ".sql", ".yaml", ".yml", ".toml", ".ini", ".cfg", ".xml", ".html"}
 )
@@ -46,7 +50,8 @@ class TextComparator:
         for i, j in aligned(a, b, most=_ALIGNED, mark=_mark(equal)):
             tally.compared += 1
             _line(tally, i, j, a, b, equal)
-        return tally.part(name, self.name, unit="lines", of=max(len(a), len(b), tally.compared))
+        part = tally.part(name, self.name, unit="lines", of=max(len(a), len(b), tally.compared))
+        return replace(part, unused=unused(rules, Named(leads=("line ",))))
 
 
 def _is_text_file(path: Path) -> bool:
@@ -82,7 +87,8 @@ def _line(
     place = f"line {i + 1}" if i == j else f"line {i + 1} ({j + 1})"
     column = next((n for n, (x, y) in enumerate(zip(a[i], b[j], strict=False)) if x != y), None)
     at = min(len(a[i]), len(b[j])) if column is None else column
-    tally.differ(Difference(place, "value", shown(repr(a[i])), shown(repr(b[j])), f"from column {at + 1}"))
+    left, right = (shown(repr(line), _SHOWN) for line in (a[i], b[j]))
+    tally.differ(Difference(place, "value", left, right, f"from column {at + 1}"))
 
 
 def _mark(equal: frozenset[str]) -> Callable[[str], str]:

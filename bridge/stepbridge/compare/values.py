@@ -5,23 +5,32 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from enum import Enum
+from pathlib import PurePath
 from typing import Any
+from uuid import UUID
 
 from stepbridge.compare.alignment import Steps, aligned, relaxed
 from stepbridge.compare.base import Side
 from stepbridge.compare.ignoring import fits
-from stepbridge.compare.model import Difference, Part
+from stepbridge.compare.model import Difference, Part, Unused
 from stepbridge.compare.rules import Compare, Tolerance
 from stepbridge.compare.tally import Tally, shown
+from stepbridge.compare.unused import Named, names_something, unused
 
 _ALIGNED = 1000
 """Lists up to that many items are aligned where their lengths differ; longer ones are matched by index."""
 _NEAR = 1_000_000
 """Pairs of unequal items up to which an unordered list is searched for partners within tolerance."""
 _CONTAINERS = (dict, list, tuple, set, frozenset)
+_PATHS = 200_000
+"""Paths of a value, each with and without ``$.``, up to which rules that name none of them are looked for."""
+_PLAIN = (str, bool, int, float, complex, Decimal, date, time, timedelta, UUID, Enum, PurePath)
+NO_PLAIN = "no plain values"
+"""Said of two values that stand for something else, such as a class or raw bytes in a model file."""
 _MISSING = object()
 _NORMAL: Steps = (
     ("line-endings", lambda text: text.replace("\r\n", "\n").replace("\r", "\n")),
@@ -84,7 +93,28 @@ class ValueComparator:
         rule = f"both are empty: {shown(control.value)}" if empty and not walk.tally.real else ""
         if empty:
             walk.tally.compared = 0
-        return walk.tally.part(name, self.name, unit="values", rule=rule)
+        part = walk.tally.part(name, self.name, unit="values", rule=rule)
+        return replace(part, unused=_unused(control.value, candidate.value, rules))
+
+
+def _unused(control: Any, candidate: Any, rules: Compare) -> tuple[Unused, ...] | None:
+    """The rules that name no path of either value; None where there are too many paths to look at."""
+    if not names_something(rules):
+        return ()
+    names: dict[str, None] = {}
+    numbers: dict[str, None] = {}
+    stack = [("$", candidate), ("$", control)]
+    while stack and len(names) < _PATHS:
+        path, value = stack.pop()
+        both = (path.removeprefix("$."), path)
+        names |= dict.fromkeys(both)
+        if isinstance(value, dict):
+            stack += [(path + _member(key), inner) for key, inner in reversed(value.items())]
+        elif isinstance(value, _CONTAINERS):
+            stack += [(f"{path}[{n}]", inner) for n, inner in reversed(list(enumerate(value)))]
+        elif _is_number(value):
+            numbers |= dict.fromkeys(both)
+    return None if stack else unused(rules, Named(names, numbers))
 
 
 def _empty(value: object) -> bool:
@@ -362,9 +392,16 @@ def _said(tolerance: Tolerance) -> str:
     return f"rtol {tolerance.rtol:g}, atol {tolerance.atol:g}{ulp}"
 
 
+def _kind(a: Any, b: Any) -> str:
+    """What is said of two values of one type that are no numbers."""
+    if isinstance(a, bytes | bytearray):
+        return f"{len(a):,} and {len(b):,} bytes"
+    return "" if isinstance(a, _PLAIN) else NO_PLAIN
+
+
 def _apart(a: Any, b: Any) -> str:
     if not (_is_number(a) and _is_number(b)):
-        return ""
+        return _kind(a, b)
     try:
         distance = abs(float(a) - float(b))
     except OverflowError:

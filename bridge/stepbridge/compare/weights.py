@@ -7,14 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from stepbridge.compare import opcodes, tensors
+from stepbridge.compare import tensors
 from stepbridge.compare.arrays import compare_arrays
 from stepbridge.compare.base import Side
 from stepbridge.compare.files import compare_bytes, identical, same_bytes
 from stepbridge.compare.ignoring import rule_to_ignore
 from stepbridge.compare.model import Difference, Fact, Part, Relaxation, Skipped, Verdict, worst
+from stepbridge.compare.pickled import pickled
 from stepbridge.compare.rules import Compare
-from stepbridge.compare.tally import Tally, shown
+from stepbridge.compare.tally import Tally
 from stepbridge.compare.values import ValueComparator
 from stepbridge.failures import StepbridgeError
 
@@ -30,6 +31,9 @@ _SUFFIXES: Mapping[str, str] = {
 }
 _FLOATS = frozenset({"BF16", "F32"})
 """Types that numpy holds alike."""
+_PACKED = frozenset({".gz", ".z", ".bz2", ".xz", ".lzma"})
+_NOTED = 10
+"""Arrays that are not understood, up to which the report names them."""
 _KEPT = 500
 """Arrays whose parts the report holds; all of them are compared and counted."""
 
@@ -62,7 +66,8 @@ class WeightsComparator:
             "torch": tensors.torch,
         }
         read = readers[str(form)]
-        return _arrays(read(control.path), read(candidate.path), rules, name)
+        left, right = read(control.path), read(candidate.path)
+        return _arrays(left, right, rules, name, [])
 
 
 def _form(side: Side) -> str | None:
@@ -70,13 +75,20 @@ def _form(side: Side) -> str | None:
         return None
     if side.type == "pickle" or side.type.startswith("Pickle"):
         return "pickle"
-    return _SUFFIXES.get(side.path.suffix.lower())
+    form = _SUFFIXES.get(side.path.suffix.lower())
+    if form is None and side.path.suffix.lower() in _PACKED:
+        form = _SUFFIXES.get(Path(side.path.stem).suffix.lower())
+        return form if form == "pickle" else None
+    return form
 
 
-def _arrays(control: tensors.Named, candidate: tensors.Named, rules: Compare, name: str) -> Part:
+def _arrays(
+    control: tensors.Named, candidate: tensors.Named, rules: Compare, name: str, others: list[Part]
+) -> Part:
+    """The part of two sets of arrays, and of *others* that stand beside them."""
     tally = Tally(rules)
     tally.facts.append(Fact("arrays", f"{len(control.arrays):,}", f"{len(candidate.arrays):,}"))
-    parts = _metadata(control.metadata, candidate.metadata, rules, tally)
+    parts = [*others, *_metadata(control.metadata, candidate.metadata, rules, tally)]
     for side in (control, candidate):
         tally.skipped += [Skipped(what, why) for what, why in side.skipped if why]
     for key in sorted({*control.arrays, *candidate.arrays}):
@@ -165,49 +177,37 @@ def _gathered(tally: Tally, parts: list[Part], name: str) -> Part:
 
 
 def _pickles(control: Path, candidate: Path, rules: Compare, name: str) -> Part:
-    """Bytes first; else what the opcodes say, which can show a difference and never equality."""
+    """Bytes first; else arrays and values as the opcodes say them, or the bytes if unread."""
     if same_bytes(control, candidate):
         return identical(control, name, WeightsComparator.name)
     try:
-        left, right = opcodes.outline(control), opcodes.outline(candidate)
+        left, right = pickled(control), pickled(candidate)
     except StepbridgeError as error:
         part = compare_bytes(control, candidate, rules, name)
         return _with_skip(part, name, str(error))
-    tally = Tally(rules)
-    tally.compared = min(left.size, right.size)
-    tally.facts += [
-        Fact("classes and functions", f"{len(left.names):,}", f"{len(right.names):,}"),
-        Fact("arrays and raw bytes", f"{len(left.payloads):,}", f"{len(right.payloads):,}"),
-    ]
-    for what, mine, theirs in (("name", left.names, right.names), ("value", left.values, right.values)):
-        for n, (a, b) in enumerate(_zipped(mine, theirs)):
-            if a != b:
-                kind = "missing" if b is None else "extra" if a is None else "value"
-                tally.differ(Difference(f"{what} {n}", kind, _text(a), _text(b)))
-    tally.skipped.append(
-        Skipped(name, "a pickle's objects are not built, for that would run code from the file")
-    )
-    part = tally.part(name, WeightsComparator.name, unit="bytes", of=max(left.size, right.size))
-    if part.verdict is Verdict.DIFFERENT:
-        return part
-    return replace(
+    sides = [Side("values", "json", value=one.values) for one in (left, right)]
+    values = ValueComparator().compare(sides[0], sides[1], rules, "values")
+    named = [tensors.Named(one.arrays, skipped=one.skipped) for one in (left, right)]
+    part = _arrays(named[0], named[1], rules, name, [values])
+    notes = [(where, why, "") for where, why in left.notes] + [(where, "", why) for where, why in right.notes]
+    facts = [Fact(f"{where} compared as its bytes", *whys) for where, *whys in notes[:_NOTED]]
+    part = replace(
         part,
-        verdict=Verdict.INCOMPARABLE,
-        rule="the bytes differ, and names and values in the pickle do not show where; "
-        "write the model in safetensors or npz, or compare what it predicts",
+        compared=part.compared + values.compared,
+        of=part.of + values.of,
+        unit="arrays and values",
+        facts=(*part.facts, *facts),
     )
+    if part.verdict is Verdict.IDENTICAL:
+        rule = (
+            f"the bytes differ, and what they say is equal: {len(left.arrays):,} arrays, {values.of:,} values"
+        )
+        part = replace(part, rule=rule)
+    if part.verdict.same and left.shared != right.shared:
+        what = Skipped("which objects are one and the same", "only what they hold is compared")
+        part = replace(part, verdict=worst([part.verdict, Verdict.EQUIVALENT]), skipped=(*part.skipped, what))
+    return part
 
 
 def _with_skip(part: Part, name: str, why: str) -> Part:
     return replace(part, skipped=(*part.skipped, Skipped(f"{name} as a pickle", why)))
-
-
-def _zipped(mine: tuple[Any, ...], theirs: tuple[Any, ...]) -> list[tuple[Any, Any]]:
-    length = max(len(mine), len(theirs))
-    return [
-        (mine[n] if n < len(mine) else None, theirs[n] if n < len(theirs) else None) for n in range(length)
-    ]
-
-
-def _text(value: object) -> str | None:
-    return None if value is None else shown(value)

@@ -35,6 +35,7 @@ def _lines(report: Report, samples: int) -> Iterator[str]:
     )
     for _, part in shared.walk(tuple(parts)):
         yield from _part(part, samples)
+    yield from _table(("unused rules",), [(shared.unused(one),) for one in report.unused])
     if report.noise is not None:
         yield f"Noise: {_safe(shared.noise(report.noise))}"
         yield ""

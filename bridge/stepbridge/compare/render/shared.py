@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from stepbridge.compare.model import Difference, Noise, Part, RunFacts
+from stepbridge.compare.model import Difference, Noise, Part, RunFacts, Unused
 
 N = TypeVar("N", int, float)
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
@@ -56,6 +56,16 @@ def noise(found: Noise) -> str:
     """What was repeated, how often, and what is to be said of it."""
     times = "once more" if found.runs == 1 else f"{found.runs} more times"
     return f"the {found.side} ran {times}" + (f": {found.note}" if found.note else "")
+
+
+def unused(one: Unused) -> str:
+    """A rule that matched nothing, and what it may have meant."""
+    named = {"columns": "the tolerance for column {}", "dtypes": "the tolerance for dtype {}"}
+    what = named.get(one.setting, f"{one.setting} {{}}").format(repr(one.name))
+    if one.setting == "outputs":
+        return f"{what} matched nothing: outputs are compared in shadow runs only"
+    there = ", ".join(map(repr, one.there))
+    return f"{what} matched nothing" + (f": there are {there}" if there else " that it could name")
 
 
 def run_rows(control: RunFacts | None, candidate: RunFacts | None) -> list[tuple[str, str, str]]:

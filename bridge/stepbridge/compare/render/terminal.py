@@ -38,6 +38,8 @@ def _lines(report: Report, colour: bool, samples: int) -> Iterator[str]:
     parts = (report.inputs, *report.parts) if report.inputs else report.parts
     for depth, part in shared.walk(tuple(parts)):
         yield from _part(part, "  " * (depth + 1), colour, samples)
+    for one in report.unused:
+        yield f"  unused: {shared.unused(one)}"
     if report.noise is not None:
         yield f"  noise: {shared.noise(report.noise)}"
         for part in report.noise.parts:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from stepbridge.compare.base import Side
-from stepbridge.compare.model import Difference, Drift, Part, Skipped
+from stepbridge.compare.model import Difference, Drift, Part, Skipped, Unused
 from stepbridge.compare.rules import Compare
 from stepbridge.compare.tables import matching, summary
 from stepbridge.compare.tables.aligned import compare_in_place
@@ -17,6 +17,8 @@ from stepbridge.compare.tables.drift import measure
 from stepbridge.compare.tables.pairing import Pair, Pairing, lacking, pair
 from stepbridge.compare.tables.source import Field, Source
 from stepbridge.compare.tables.tally import Tally
+from stepbridge.compare.tables.wire import type_name
+from stepbridge.compare.unused import of_table
 
 _FILE = "stepbridge.File"
 
@@ -97,7 +99,9 @@ class Comparison:
         drift: tuple[Drift, ...] = ()
         if self.rules.drift and not found.matched:
             drift = measure(self.control, self.candidate, self.pairs)
-        return summary.part(self, drift)
+        return replace(
+            summary.part(self, drift), unused=unused_rules(self.rules, self.control, self.candidate)
+        )
 
     def in_place(self, keys: Sequence[int] = ()) -> None:
         """Compare all rows where they are; *keys* are the places of the key's columns."""
@@ -182,6 +186,13 @@ class Comparison:
                     "which objects stand for missing values, labels, attributes",
                 )
             )
+
+
+def unused_rules(rules: Compare, control: Source, candidate: Source) -> tuple[Unused, ...]:
+    """Rules that match no column of either side."""
+    fields = [*control.fields, *candidate.fields]
+    kinds = [type_name(one.kind) for one in fields]
+    return of_table(rules, [one.name for one in fields], kinds, [*control.about, *candidate.about])
 
 
 def _first(one: Comparison, rows: int) -> int:

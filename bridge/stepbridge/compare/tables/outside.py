@@ -1,4 +1,4 @@
-"""Tables in CSV, JSON lines and Arrow files, made into Parquet in passes that hold one block at a time."""
+"""Tables in CSV, JSON lines and Arrow files, and in parts, made into Parquet one block at a time."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any
 
 from stepbridge.codecs.outside_tables import CSV, FEATHER, PARQUET
 from stepbridge.compare.base import Side
+from stepbridge.compare.tables.folders import folder_at, read
 from stepbridge.compare.tables.source import Source, open_parquet, reading
 from stepbridge.compare.tables.wire import logical
 from stepbridge.failures import IntegrityProblem
@@ -65,6 +66,8 @@ class _Opened:
 
 def _open(side: Side, target: Path) -> _Opened:
     assert side.path is not None
+    if side.path.is_dir():
+        return _from_folder(side, side.path, target)
     name = side.path.name.lower()
     if side.type != "stepbridge.File" or name.endswith(PARQUET):
         return _Opened(open_parquet(side, side.path))
@@ -73,6 +76,30 @@ def _open(side: Side, target: Path) -> _Opened:
     if name.endswith(LINES):
         return _Opened(_from_lines(side, side.path, target))
     return _from_csv(side, side.path, target)
+
+
+def _from_folder(side: Side, path: Path, target: Path) -> _Opened:
+    """One table in parts; the values of its folders' names are text of the types that all fit."""
+    import pyarrow as pa
+
+    folder = folder_at(path)
+    if folder is None:
+        raise IntegrityProblem(
+            "SB304",
+            "the folder is not one Parquet table in parts",
+            place=side.origin,
+            hint="compare it file by file: comparator='directory'",
+        )
+    source = read(side, folder, target)
+    start = len(source.fields) - len(folder.columns)
+    names = [f"c{start + n}" for n in range(len(folder.columns))]
+    shapes = {name: list(_SHAPES) for name in names}
+    seen: set[str] = set()
+    if names:
+        rows = sorted({folder.values(part) for part in folder.parts}, key=repr)
+        columns = [pa.array(values, pa.string()) for values in zip(*rows, strict=True)]
+        _narrow(pa.RecordBatch.from_arrays(columns, names), shapes, seen)
+    return _Opened(source, {name: shapes[name] if name in seen else [] for name in names})
 
 
 @contextmanager
@@ -262,19 +289,28 @@ def _by_name(opened: _Opened) -> dict[tuple[str, int], list[str]]:
 def _typed(opened: _Opened, agreed: dict[tuple[str, int], str], folder: Path) -> Source:
     """The source with its text columns in the types that were agreed."""
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
     source = opened.source
     if not opened.texts:
         return source
-    keys = list(_by_name(opened))
-    shapes = [agreed.get(key, "") for key in keys]
-    notes = tuple(
-        (f"column {key[0]!r} read as", shape or "text") for key, shape in zip(keys, shapes, strict=True)
+    shapes = {
+        one.at: agreed.get(key, "")
+        for key, one in zip(_by_name(opened), source.fields, strict=True)
+        if f"c{one.at}" in opened.texts
+    }
+    fields = sorted(source.fields, key=lambda one: one.at)
+    notes = (
+        *source.notes,
+        *((f"column {fields[at].name!r} read as", shape or "text") for at, shape in shapes.items()),
     )
-    if not any(shapes):
+    if not any(shapes.values()):
         return replace(source, notes=notes)
-    types = [_type(shape) if shape else pa.string() for shape in shapes]
-    schema = pa.schema([(f"c{n}", kind) for n, kind in enumerate(types)])
+    stored = pq.read_schema(source.path)
+    types = [_type(shapes[at]) if shapes.get(at) else one.type for at, one in enumerate(stored)]
+    schema = pa.schema(
+        [one.with_type(kind) for one, kind in zip(stored, types, strict=True)], stored.metadata
+    )
     target = folder / f"{source.path.name}-typed"
     with reading(source.origin), _written(target, schema) as writer:
         for arrays in source.batches(range(len(types))):
@@ -282,7 +318,7 @@ def _typed(opened: _Opened, agreed: dict[tuple[str, int], str], folder: Path) ->
             writer.write_batch(pa.RecordBatch.from_arrays(cast, schema=schema))
     source.path.unlink()
     side = Side(source.origin, "stepbridge.File")
-    return replace(open_parquet(side, target, [one.name for one in source.fields]), notes=notes)
+    return replace(open_parquet(side, target, [one.name for one in fields]), notes=notes)
 
 
 def _from_lines(side: Side, path: Path, target: Path) -> Source:
