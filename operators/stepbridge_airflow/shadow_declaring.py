@@ -122,6 +122,12 @@ def _beside(
     shadow_outputs.check(
         rules.outputs, _function_of(step), idempotent=rules.idempotent, noise=noise, place=place
     )
+    if rules.outputs and _cache_of(step) != "off":
+        raise _problem(
+            "a result from the cache writes nothing, so there would be no outputs to compare",
+            place,
+            'write cache="off" for the candidate, or leave outputs= out',
+        )
     if step.task_id not in (control.task_id + CANDIDATE, comparison.candidate):
         raise _problem(f"there is a task {step.task_id!r} already", place)
     if candidate is not None and not _is_function(candidate):
@@ -252,6 +258,12 @@ def _function_of(step: Any) -> Any:
     if isinstance(step, MappedOperator):
         return step.partial_kwargs.get("python_callable")
     return getattr(step, "python_callable", None)
+
+
+def _cache_of(step: Any) -> str:
+    if isinstance(step, MappedOperator):
+        return str(step.partial_kwargs.get("cache", "off"))
+    return str(step.step.cache)
 
 
 def _is_shadow(task: Any) -> bool:

@@ -344,6 +344,32 @@ def test_a_refusal_stops_the_dag_file(lab: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    "shadowed",
+    [
+        'shadow("one", cache="auto", compare=rules)',
+        'shadow("one", StepOperator(task_id="n", **cached), compare=rules)',
+        'shadow("many", cache="auto", compare=rules)',
+    ],
+)
+def test_outputs_of_a_candidate_that_may_come_from_the_cache_are_refused(lab: Any, shadowed: str) -> None:
+    text = f"""
+    from stepbridge.compare.rules import Compare, Output
+    from stepbridge_airflow import StepOperator, shadow
+    def one(path):
+        pass
+    rules = Compare(outputs=(Output("file", "/x", "/y"),))
+    cached = dict(python_callable=one, op_args=["/y"], cache="auto")
+    with DAG("DAG_ID", start_date=START, schedule=None):
+        PythonOperator(task_id="one", python_callable=one, op_args=["/x"])
+        PythonOperator.partial(task_id="many", python_callable=one).expand(op_args=[["/x"]])
+        {shadowed}
+    """
+    found = lab.import_error(text)
+    assert "SB510" in found
+    assert "writes nothing" in found
+
+
+@pytest.mark.parametrize(
     ("output", "root", "in_pods", "said"),
     [
         (Output("a", "s3://b/x", argument="p"), "file:///store", False, "candidate="),

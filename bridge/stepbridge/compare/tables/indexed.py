@@ -20,8 +20,8 @@ from stepbridge.compare.tables.tally import Keyed, Tally, differing
 if TYPE_CHECKING:
     from stepbridge.compare.tables.comparison import Comparison
 
-_ROW = 64
-"""Bytes that a row of both sides takes beside the cells of its columns, at most."""
+_ROW, _KEY = 40, 24
+"""Bytes that a row of both sides takes beside the cells of its columns, and for each column of the key."""
 
 
 class _TooLarge(Exception):
@@ -36,7 +36,7 @@ def by_index(one: Comparison, places: Sequence[int]) -> bool:
     :raises Unfit: where a value has no place in its wire type.
     """
     most = max(one.control.rows, one.candidate.rows)
-    left = one.rules.memory - _ROW * most
+    left = one.rules.memory - (_ROW + _KEY * len(places)) * most
     if left < 0 or not (one.control.rows and one.candidate.rows) or most >= 1 << 31:
         return False
     walk = _prepared(one, places, left)
