@@ -86,33 +86,6 @@ def same_in_place(control: Source, candidate: Source, pairs: Sequence[Pair]) -> 
     )
 
 
-def sorted_values(source: Source, pairs: Sequence[Pair], side: str, limit: int) -> Any:
-    """The values of one column of integers or times in their order, an array of integers of 64 bits.
-
-    None for other keys, for nulls, and where it would take more than *limit* bytes.
-    """
-    import numpy as np
-    import pyarrow as pa
-    import pyarrow.types as t
-
-    wire = pairs[0].wire
-    if len(pairs) != 1 or wire is None or source.rows * 8 > limit:
-        return None
-    if not (t.is_signed_integer(wire.type) or t.is_timestamp(wire.type)):
-        return None
-    values: Any = np.empty(source.rows, "i8")
-    start = 0
-    for (array,) in source.batches([getattr(pairs[0], side).at]):
-        made = wired(pairs[0], array)
-        if made.null_count:
-            return None
-        values[start : start + len(made)] = made.cast(pa.int64()).to_numpy()
-        start += len(made)
-    if not bool(np.all(values[1:] > values[:-1])):
-        values.sort()
-    return values
-
-
 def _differs(lefts: Sequence[Any], rights: Sequence[Any]) -> bool:
     from stepbridge.compare.tables.cells import CellRule, compare_cells
 

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from stepbridge.compare.model import Difference, Skipped
 from stepbridge.compare.tables import indexed
-from stepbridge.compare.tables.aligned import compare_in_place, same_in_place, sorted_values
+from stepbridge.compare.tables.aligned import compare_in_place, same_in_place
 from stepbridge.compare.tables.alone import Alone, row_text
 from stepbridge.compare.tables.duck import Engine, Excess, Scan, prepare
 from stepbridge.compare.tables.pairing import Pair
+from stepbridge.compare.tables.positions import sorted_numbers
 from stepbridge.compare.tables.tally import Keyed, Tally
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def by_key(one: Comparison) -> None:
     with Engine(one.folder, one.rules.memory) as engine:
         sides = ("control",) if aligned else ("control", "candidate")
         limit = one.rules.memory // 8
-        values = {side: sorted_values(_source(one, side), keys, side, limit) for side in sides}
+        values = {side: sorted_numbers(_source(one, side), keys, side, limit) for side in sides}
         excess = {side: _excess(one, engine, keys, side, values[side]) for side in sides}
         if any(each.keys for each in excess.values()):
             _not_unique(one, keys, excess, aligned)

@@ -52,6 +52,24 @@ def numbers(source: Source, at: Sequence[int], pairs: Sequence[Pair]) -> list[An
     return found
 
 
+def sorted_numbers(source: Source, pairs: Sequence[Pair], side: str, limit: int) -> Any:
+    """What :func:`numbers` makes of a key of one column, in order.
+
+    None for other keys, and where it would take more than *limit* bytes.
+    """
+    import numpy as np
+
+    if len(pairs) != 1 or source.rows * 8 > limit:
+        return None
+    found = numbers(source, [getattr(pairs[0], side).at], pairs)
+    if not found:
+        return None
+    values = found[0]
+    if not bool(np.all(values[1:] > values[:-1])):
+        values.sort()
+    return values
+
+
 def as_key(values: Any, pair: Pair) -> Any:
     """What :func:`numbers` made, or some of it, in the pair's wire type again."""
     import pyarrow as pa
