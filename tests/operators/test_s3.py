@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from s3_server import s3_server
 
 pytest.importorskip("moto.server")
 
@@ -26,32 +27,15 @@ class Requests(logging.Handler):
 
 @pytest.fixture
 def requests(monkeypatch: pytest.MonkeyPatch) -> Iterator[Requests]:
-    import boto3
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=True)
-    server.start()
-    host, port = server.get_host_and_port()
-    endpoint = f"http://{host}:{port}"
-    for name, value in {
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test-key-of-the-test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AIRFLOW__STEPBRIDGE__ENDPOINT": endpoint,
-        "AIRFLOW__STEPBRIDGE__REGION": "us-east-1",
-        "AIRFLOW__STEPBRIDGE__STORE": "s3://steps/team",
-    }.items():
-        monkeypatch.setenv(name, value)
-    boto3.client("s3", endpoint_url=endpoint).create_bucket(Bucket="steps")
-    log = logging.getLogger("werkzeug")
-    handler = Requests()
-    before = log.level
-    log.addHandler(handler)
-    log.setLevel(logging.INFO)
-    yield handler
-    log.removeHandler(handler)
-    log.setLevel(before)
-    server.stop()
+    with s3_server(monkeypatch, "steps", verbose=True):
+        log = logging.getLogger("werkzeug")
+        handler = Requests()
+        before = log.level
+        log.addHandler(handler)
+        log.setLevel(logging.INFO)
+        yield handler
+        log.removeHandler(handler)
+        log.setLevel(before)
 
 
 FLOW = """

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import shadow_cases as cases
+from s3_server import s3_server
 
 pytest.importorskip("airflow")
 
@@ -250,23 +251,9 @@ shadow("write8", other, compare=Compare(outputs=(Output("all", "s3://lake/others
 @pytest.mark.slow
 def test_objects_and_prefixes(lab: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     boto3 = pytest.importorskip("boto3")
-    server = pytest.importorskip("moto.server").ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    try:
-        host, port = server.get_host_and_port()
-        endpoint = f"http://{host}:{port}"
-        for name, value in {
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test-key-of-the-test",
-            "AWS_DEFAULT_REGION": "us-east-1",
-            "AIRFLOW__STEPBRIDGE__ENDPOINT": endpoint,
-            "AIRFLOW__STEPBRIDGE__REGION": "us-east-1",
-            "AIRFLOW__STEPBRIDGE__STORE": "s3://steps/team",
-        }.items():
-            monkeypatch.setenv(name, value)
+    pytest.importorskip("moto.server")
+    with s3_server(monkeypatch, "steps", "lake") as endpoint:
         client = boto3.client("s3", endpoint_url=endpoint)
-        for bucket in ("steps", "lake"):
-            client.create_bucket(Bucket=bucket)
         source = (HEAD + S3).replace("ENDPOINT", endpoint)
         dag = lab.load(lab.write(cases.written(source, S3_SHADOWS, tmp_path)))
         stale = f"team/shadow/outputs/{dag.dag_id}/write17__shadow/"
@@ -283,8 +270,6 @@ def test_objects_and_prefixes(lab: Any, tmp_path: Path, monkeypatch: pytest.Monk
         digest = hashlib.md5(b"id\n1\n", usedforsecurity=False).hexdigest()
         assert set(lake.values()) == {f'"{digest}"'}
         assert len(lake) == 5
-    finally:
-        server.stop()
 
 
 def write(path: str, *, also: str = "") -> None:
