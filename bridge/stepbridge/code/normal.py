@@ -16,6 +16,7 @@ from stepbridge.code.source import Source, no_collection
 
 _SILENT = frozenset({"ctx", "kind", "type_comment", "type_ignores"})
 _OPTIONAL = frozenset({"type_params", "default_value"})
+_LONG = 1 << 63
 _DOCUMENTED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Module)
 
 
@@ -31,8 +32,16 @@ class _Shapes(dict[type[ast.AST], tuple[str, tuple[tuple[str, bool], ...]]]):
 _SHAPES = _Shapes()
 
 
+class _Names(dict[str, str]):
+    """For each name its form as an expression."""
+
+    def __missing__(self, name: str) -> str:
+        found = self[name] = f"Name({name!a}),"
+        return found
+
+
 class _Writer:
-    """Writes normal forms; *dropped* holds nodes that are left out, by identity.
+    """Writes normal forms, each with the comma that ends it; *dropped* holds nodes to leave out, by identity.
 
     The frequent classes are written by hand, as :meth:`general` would write them.
     """
@@ -40,6 +49,7 @@ class _Writer:
     def __init__(self, dropped: Collection[int], docstrings: bool) -> None:
         self.dropped = dropped
         self.docstrings = docstrings
+        self.names = _Names()
 
     def general(self, node: ast.AST) -> str:
         head, fields = _SHAPES[node.__class__]
@@ -62,103 +72,144 @@ class _Writer:
             elif kind is str:
                 found.append(f"{value!a},")
             else:
-                found.append(f"{ways[kind](self, value)},")
-        found.append(")")
+                found.append(ways[kind](self, value))
+        found.append("),")
         return "".join(found)
 
     def items(self, values: list[Any]) -> str:
-        if self.dropped:
-            values = [item for item in values if id(item) not in self.dropped]
         if not values:
             return ""
+        if self.dropped:
+            return "".join(
+                [_WAYS[item.__class__](self, item) for item in values if id(item) not in self.dropped]
+            )
         ways = _WAYS
         first = values[0]
-        text = f"{ways[first.__class__](self, first)},"
+        text = ways[first.__class__](self, first)
         if len(values) == 1:
             return text
-        return text + "".join([f"{ways[item.__class__](self, item)}," for item in values[1:]])
+        return text + "".join([ways[item.__class__](self, item) for item in values[1:]])
 
     def leaf(self, value: object) -> str:
         """What stands where nodes stand as well: the names of ``global``, a keyword without a default."""
-        return _constant(value)
+        return f"{_constant(value)},"
 
     def optional(self, node: ast.AST | None) -> str:
-        return "-" if node is None else _WAYS[node.__class__](self, node)
+        return "-," if node is None else _WAYS[node.__class__](self, node)
 
     def name(self, node: ast.Name) -> str:
-        return f"Name({node.id!a})"
+        return self.names[node.id]
 
     def constant(self, node: ast.Constant) -> str:
-        return _constant(node.value)
+        value: Any = node.value
+        kind = value.__class__
+        if kind is str:
+            return f"str:{value!a},"
+        if kind is int and -_LONG < value < _LONG:
+            return f"int:{value},"
+        return f"{_constant(value)},"
 
     def attribute(self, node: ast.Attribute) -> str:
         value = node.value
-        return f"Attribute({_WAYS[value.__class__](self, value)},{node.attr!a},)"
+        return f"Attribute({_WAYS[value.__class__](self, value)}{node.attr!a},),"
 
     def subscript(self, node: ast.Subscript) -> str:
         value, index = node.value, node.slice
-        return f"Subscript({_WAYS[value.__class__](self, value)},{_WAYS[index.__class__](self, index)},)"
+        return f"Subscript({_WAYS[value.__class__](self, value)}{_WAYS[index.__class__](self, index)}),"
 
     def operation(self, node: ast.BinOp) -> str:
         left, right = node.left, node.right
         return (
-            f"BinOp({_WAYS[left.__class__](self, left)},{node.op.__class__.__name__}(),"
-            f"{_WAYS[right.__class__](self, right)},)"
+            f"BinOp({_WAYS[left.__class__](self, left)}{node.op.__class__.__name__}(),"
+            f"{_WAYS[right.__class__](self, right)}),"
         )
 
     def comparison(self, node: ast.Compare) -> str:
         left = node.left
         signs = "".join([f"{item.__class__.__name__}()," for item in node.ops])
-        return f"Compare({_WAYS[left.__class__](self, left)},[{signs}][{self.items(node.comparators)}])"
+        return f"Compare({_WAYS[left.__class__](self, left)}[{signs}][{self.items(node.comparators)}]),"
 
     def call(self, node: ast.Call) -> str:
         called = node.func
         items = self.items
         words = items(node.keywords) if node.keywords else ""
-        return f"Call({_WAYS[called.__class__](self, called)},[{items(node.args)}][{words}])"
+        return f"Call({_WAYS[called.__class__](self, called)}[{items(node.args)}][{words}]),"
 
     def keyword(self, node: ast.keyword) -> str:
         value, name = node.value, "-" if node.arg is None else ascii(node.arg)
-        return f"keyword({name},{_WAYS[value.__class__](self, value)},)"
+        return f"keyword({name},{_WAYS[value.__class__](self, value)}),"
 
     def sequence(self, node: ast.List | ast.Tuple) -> str:
-        return f"{node.__class__.__name__}([{self.items(node.elts)}])"
+        return f"{node.__class__.__name__}([{self.items(node.elts)}]),"
 
     def assignment(self, node: ast.Assign) -> str:
         value = node.value
-        return f"Assign([{self.items(node.targets)}]{_WAYS[value.__class__](self, value)},)"
+        return f"Assign([{self.items(node.targets)}]{_WAYS[value.__class__](self, value)}),"
+
+    def function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> str:
+        body, items = node.body, self.items
+        if not self.docstrings and _is_docstring(body[0]):
+            body = body[1:]
+        typed = getattr(node, "type_params", None)
+        return (
+            f"{node.__class__.__name__}({node.name!a},{self.parameters(node.args)}[{items(body)}]"
+            f"[{items(node.decorator_list)}]{self.optional(node.returns)}"
+            f"{f'[{items(typed)}]' if typed else ''}),"
+        )
+
+    def branch(self, node: ast.If | ast.While) -> str:
+        test, items = node.test, self.items
+        return (
+            f"{node.__class__.__name__}({_WAYS[test.__class__](self, test)}"
+            f"[{items(node.body)}][{items(node.orelse)}]),"
+        )
+
+    def loop(self, node: ast.For | ast.AsyncFor) -> str:
+        target, rows, items = node.target, node.iter, self.items
+        return (
+            f"{node.__class__.__name__}({_WAYS[target.__class__](self, target)}"
+            f"{_WAYS[rows.__class__](self, rows)}[{items(node.body)}][{items(node.orelse)}]),"
+        )
+
+    def anonymous(self, node: ast.Lambda) -> str:
+        body = node.body
+        return f"Lambda({self.parameters(node.args)}{_WAYS[body.__class__](self, body)}),"
+
+    def bare(self, node: ast.Continue | ast.Break | ast.Pass) -> str:
+        return f"{node.__class__.__name__}(),"
 
     def expression(self, node: ast.Expr) -> str:
         value = node.value
-        return f"Expr({_WAYS[value.__class__](self, value)},)"
+        return f"Expr({_WAYS[value.__class__](self, value)}),"
 
     def result(self, node: ast.Return) -> str:
-        return f"Return({self.optional(node.value)},)"
+        return f"Return({self.optional(node.value)}),"
 
     def mapping(self, node: ast.Dict) -> str:
-        return f"Dict([{self.items(node.keys)}][{self.items(node.values)}])"
+        return f"Dict([{self.items(node.keys)}][{self.items(node.values)}]),"
 
     def condition(self, node: ast.BoolOp) -> str:
-        return f"BoolOp({node.op.__class__.__name__}(),[{self.items(node.values)}])"
+        return f"BoolOp({node.op.__class__.__name__}(),[{self.items(node.values)}]),"
 
     def formatted(self, node: ast.FormattedValue) -> str:
         value = node.value
         return (
-            f"FormattedValue({_WAYS[value.__class__](self, value)},"
-            f"{_constant(node.conversion)},{self.optional(node.format_spec)},)"
+            f"FormattedValue({_WAYS[value.__class__](self, value)}"
+            f"int:{node.conversion},{self.optional(node.format_spec)}),"
         )
 
     def parameter(self, node: ast.arg) -> str:
-        return f"arg({node.arg!a},{self.optional(node.annotation)},)"
+        kind = node.annotation
+        return f"arg({node.arg!a},{'-,' if kind is None else _WAYS[kind.__class__](self, kind)}),"
 
     def parameters(self, node: ast.arguments) -> str:
-        if not (node.args or node.posonlyargs or node.kwonlyargs or node.vararg or node.kwarg):
-            return "arguments([][]-,[][]-,[])"
         items, optional = self.items, self.optional
+        if not (node.posonlyargs or node.kwonlyargs or node.vararg or node.kwarg):
+            return f"arguments([][{items(node.args)}]-,[][]-,[{items(node.defaults)}]),"
         return (
-            f"arguments([{items(node.posonlyargs)}][{items(node.args)}]{optional(node.vararg)},"
-            f"[{items(node.kwonlyargs)}][{items(node.kw_defaults)}]{optional(node.kwarg)},"
-            f"[{items(node.defaults)}])"
+            f"arguments([{items(node.posonlyargs)}][{items(node.args)}]{optional(node.vararg)}"
+            f"[{items(node.kwonlyargs)}][{items(node.kw_defaults)}]{optional(node.kwarg)}"
+            f"[{items(node.defaults)}]),"
         )
 
     def joined(self, node: ast.JoinedStr) -> str:
@@ -166,16 +217,16 @@ class _Writer:
         text = ""
         found = ["JoinedStr["]
         for part in node.values:
-            if isinstance(part, ast.Constant):
+            if part.__class__ is ast.Constant:
                 text += str(part.value)
                 continue
             if text:
                 found.append(ascii(text) + ",")
                 text = ""
-            found.append(f"{_WAYS[part.__class__](self, part)},")
+            found.append(_WAYS[part.__class__](self, part))
         if text:
             found.append(ascii(text))
-        found.append("]")
+        found.append("],")
         return "".join(found)
 
 
@@ -200,6 +251,16 @@ _WAYS: dict[type, _Way] = {
     ast.List: _Writer.sequence,
     ast.Tuple: _Writer.sequence,
     ast.Assign: _Writer.assignment,
+    ast.FunctionDef: _Writer.function,
+    ast.AsyncFunctionDef: _Writer.function,
+    ast.If: _Writer.branch,
+    ast.While: _Writer.branch,
+    ast.For: _Writer.loop,
+    ast.AsyncFor: _Writer.loop,
+    ast.Lambda: _Writer.anonymous,
+    ast.Continue: _Writer.bare,
+    ast.Break: _Writer.bare,
+    ast.Pass: _Writer.bare,
     ast.Expr: _Writer.expression,
     ast.arg: _Writer.parameter,
     ast.arguments: _Writer.parameters,
@@ -235,7 +296,7 @@ def form(nodes: Iterable[ast.AST], dropped: Collection[int] = (), docstrings: bo
     :param docstrings: keep docstrings, where the code reads ``__doc__``.
     """
     writer = _Writer(dropped, docstrings)
-    return "".join([f"{_WAYS[node.__class__](writer, node)};" for node in nodes])
+    return "".join([f"{_WAYS[node.__class__](writer, node)[:-1]};" for node in nodes])
 
 
 def module_forms(source: Source, docstrings: bool = False) -> list[tuple[ast.stmt, str]]:
@@ -245,7 +306,7 @@ def module_forms(source: Source, docstrings: bool = False) -> list[tuple[ast.stm
         body = body[1:]
     writer = _Writer((), docstrings)
     with no_collection():
-        return [(node, _WAYS[node.__class__](writer, node)) for node in body]
+        return [(node, _WAYS[node.__class__](writer, node)[:-1]) for node in body]
 
 
 def forms_digest(forms: Iterable[str]) -> str:
