@@ -12,6 +12,7 @@ from typing import Any, Literal
 from stepbridge_airflow.budgets import Budgets
 from stepbridge_airflow.compat import TaskDeferred
 from stepbridge_airflow.pod_facts import PodFacts
+from stepbridge_airflow.pod_trigger import bounded
 
 _BACKSTOP = timedelta(minutes=10)
 """How long after a task's time limit Airflow itself ends a deferral that no triggerer has answered."""
@@ -70,6 +71,8 @@ def steered(
         limit = before["execution_timeout"]
         left = _left(limit, context)
         deferred.timeout = None if left is None else left + _BACKSTOP
+        wake = check if left is None else min(check, left.total_seconds())
+        deferred.trigger = bounded(deferred.trigger, wake)
         raise
     finally:
         del operator.__dict__["patch_already_checked"], operator.__dict__["await_pod_completion"]
