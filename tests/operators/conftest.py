@@ -25,6 +25,10 @@ import filedb
 
 from throwaway import DAGS, HOME, PLUGINS, version
 
+# Python takes a file's bytecode for fresh by its size and the second of its change: a DAG file that a test
+# writes twice would be loaded as it was
+sys.dont_write_bytecode = True
+
 if importlib.util.find_spec("airflow") is None:
     pytest.skip("needs Airflow", allow_module_level=True)
 

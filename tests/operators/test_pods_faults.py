@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
+from airflow.providers.cncf.kubernetes.utils.pod_manager import OnFinishAction
 from podlab import DEFERRED, PodLab, faults, pods  # noqa: F401 - the fixture
 
 SLOW = pytest.mark.slow
@@ -368,7 +369,7 @@ def test_a_cluster_whose_clock_differs(pods: PodLab, ahead: float, mode: str) ->
     told(pods, Case("", faults.Fault()))
 
 
-@pytest.mark.parametrize("action", ["keep_pod", "delete_succeeded_pod", "delete_active_pod"])
+@pytest.mark.parametrize("action", [one.value for one in OnFinishAction if one.value != "delete_pod"])
 def test_a_pod_that_is_to_stay_stays(pods: PodLab, action: str) -> None:
     pods.step("raise ValueError('no rows')", f"on_finish_action={action!r}", expect="failed")
     assert len(pods.cluster.pods()) == 1

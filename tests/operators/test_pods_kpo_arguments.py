@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.providers.cncf.kubernetes.utils.pod_manager import OnFinishAction
 from podlab import PodLab, pods  # noqa: F401 - the fixture
 
 SHOW = """
@@ -127,7 +128,7 @@ def test_a_connection_with_its_own_kubeconfig(pods: PodLab, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("more", ["", ", deferrable=True, poll_interval=0.5"])
-@pytest.mark.parametrize("action", ["delete_pod", "keep_pod", "delete_succeeded_pod", "delete_active_pod"])
+@pytest.mark.parametrize("action", [one.value for one in OnFinishAction])
 def test_on_finish_action(pods: PodLab, action: str, more: str) -> None:
     source = f'''
 def good():
