@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
+from stepbridge.compare.kept import FOLDER
 from stepbridge.contract import StoreSettings
 from stepbridge.failures import StepbridgeError
 from stepbridge_airflow import config, shadow_gate, shadow_outputs
@@ -18,9 +19,6 @@ from stepbridge_airflow.shadow_outputs import Place
 
 if TYPE_CHECKING:
     from stepbridge_airflow.execution import Finished
-
-FOLDER = "shadow"
-"""Below the store's root: all that candidates write, and the reports."""
 
 End = Literal["ran", "failed", "skipped", "declined"]
 _ENDS = get_args(End)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from stepbridge import documents
-from stepbridge.artifact import safe_segment
+from stepbridge.compare.kept import FOLDER, report_key
 from stepbridge.compare.model import Report, Subject, Verdict
 from stepbridge.compare.rules import Compare
 from stepbridge.failures import StepbridgeError
@@ -14,7 +14,6 @@ from stepbridge.store.opening import open_store
 from stepbridge_airflow import config, shadow_wiring
 from stepbridge_airflow.compat import AirflowSkipException, AirflowTaskTimeout, BaseOperator
 from stepbridge_airflow.links import DETAILS
-from stepbridge_airflow.shadow_candidate import FOLDER
 
 
 class ShadowComparison(BaseOperator):
@@ -130,13 +129,6 @@ class ShadowComparison(BaseOperator):
             self.log.warning("the report could not be written: %s", error)
             return ""
         return store.uri(key)
-
-
-def report_key(dag_id: str, task_id: str, run_id: str, map_index: int = -1) -> str:
-    """Where the report of a control's run lies below the store's root."""
-    parts = [safe_segment(one) for one in (dag_id, task_id, run_id)]
-    element = [str(map_index)] if map_index >= 0 else []
-    return "/".join([FOLDER, *parts, *element, "report.json"])
 
 
 def _index(ti: Any) -> int:

@@ -16,7 +16,18 @@ from stepbridge_migrate import cli
 from stepbridge_migrate.codes import CODES
 from stepbridge_migrate.commands.app import LATER
 
-COMMANDS = ("scan", "plan", "shadow", "cutover", "rollback", "status", "explain", "rules", "completion")
+COMMANDS = (
+    "scan",
+    "plan",
+    "shadow",
+    "report",
+    "cutover",
+    "rollback",
+    "status",
+    "explain",
+    "rules",
+    "completion",
+)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The report's JSON schema, made from its dataclasses: the published file is this."""
+"""The reports' JSON schemas, made from their dataclasses: the published files are these."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import types
 import typing
 from typing import Any
 
+from stepbridge.compare import readiness
 from stepbridge.compare.model import SCHEMA, Report
+from stepbridge.compare.readiness import TaskReadiness
 
 _PLAIN: dict[Any, dict[str, str]] = {
     str: {"type": "string"},
@@ -21,13 +23,22 @@ _PLAIN: dict[Any, dict[str, str]] = {
 
 def schema() -> dict[str, Any]:
     """JSON Schema (2020-12) of a :class:`Report`."""
+    return _schema(Report, "stepbridge comparison report", SCHEMA)
+
+
+def readiness_schema() -> dict[str, Any]:
+    """JSON Schema (2020-12) of a :class:`TaskReadiness`."""
+    return _schema(TaskReadiness, "stepbridge verdict over shadow runs", readiness.SCHEMA)
+
+
+def _schema(root: type, title: str, version: int) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    _define(Report, found)
+    _define(root, found)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "stepbridge comparison report",
-        "description": f"Schema {SCHEMA}. Durations in seconds, sizes in bytes, times in ISO 8601.",
-        "$ref": "#/$defs/Report",
+        "title": title,
+        "description": f"Schema {version}. Durations in seconds, sizes in bytes, times in ISO 8601.",
+        "$ref": f"#/$defs/{root.__name__}",
         "$defs": dict(sorted(found.items())),
     }
 

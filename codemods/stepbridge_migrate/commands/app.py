@@ -14,12 +14,12 @@ from stepbridge import __version__
 from stepbridge.failures import StepbridgeError
 from stepbridge_migrate.commands.editing import cutover, rollback, shadow
 from stepbridge_migrate.commands.looking import plan, scan, status
+from stepbridge_migrate.commands.readiness import report
 from stepbridge_migrate.commands.reference import completion, explain, rules
 from stepbridge_migrate.commands.running import Boundary
 from stepbridge_migrate.problems import Exit, MigrateProblem
 
 LATER = {
-    "report": "says whether a shadowed task is ready for cutover",
     "bind": "makes arguments of what a callable reads from context, XCom and Variables",
     "annotate": "writes the types that shadow runs observed",
 }
@@ -34,7 +34,7 @@ def cli() -> None:
     """Move an Airflow DAG to stepbridge steps, one task at a time, and take it back."""
 
 
-for command in (scan, plan, shadow, cutover, rollback, status, explain, rules, completion):
+for command in (scan, plan, shadow, report, cutover, rollback, status, explain, rules, completion):
     cli.add_command(command)
 
 

@@ -252,7 +252,7 @@ def emit(run: Run, report: Report) -> None:
         return
     if report.problem is not None and run.output is None:
         _to_stderr(run, replace(report, inventory=None))
-    _write(run.output, DATA[run.format](report).encode())
+    write(run.output, DATA[run.format](report).encode())
 
 
 def _emit_text(run: Run, report: Report) -> None:
@@ -268,7 +268,7 @@ def _emit_text(run: Run, report: Report) -> None:
         put(into, render_text(report, verbosity=run.verbosity))
         diff = report.edited.diff if report.edited else ""
         lines = "\n".join(line.rstrip() for line in text.getvalue().split("\n"))
-        _write(run.output, (diff + lines).encode())
+        write(run.output, (diff + lines).encode())
         return
     if report.edited is not None and report.edited.diff:
         _show_diff(run, report.edited.diff)
@@ -294,10 +294,14 @@ def _show_diff(run: Run, diff: str) -> None:
         console(stderr=False, color=run.color).print(coloured(diff), soft_wrap=True)
         sys.stdout.flush()
         return
-    _write(None, diff.encode())
+    write(None, diff.encode())
 
 
-def _write(output: Path | None, data: bytes) -> None:
+def write(output: Path | None, data: bytes) -> None:
+    """Write to *output*, or to standard output.
+
+    :raises MigrateProblem: the file cannot be written.
+    """
     if output is None:
         sys.stdout.flush()
         sys.stdout.buffer.write(data)

@@ -18,15 +18,15 @@ def markdown(report: Report, *, samples: int = _SAMPLES) -> str:
 def _lines(report: Report, samples: int) -> Iterator[str]:
     subject = report.subject
     title = f"{subject.dag_id}.{subject.control}" if subject.dag_id else subject.control
-    yield f"## {_safe(title)}: {report.verdict}"
+    yield f"## {escaped(title)}: {report.verdict}"
     yield ""
-    yield _safe(report.rule)
+    yield escaped(report.rule)
     yield ""
     about = [("control", subject.control), ("candidate", subject.candidate), ("run", subject.run_id)]
     about += [("logical date", subject.logical_date), ("code", subject.code), ("image", subject.image)]
-    yield from _table(("", ""), [(name, value) for name, value in about if value])
+    yield from table(("", ""), [(name, value) for name, value in about if value])
     parts = (report.inputs, *report.parts) if report.inputs else report.parts
-    yield from _table(
+    yield from table(
         ("part", "verdict", "compared", "why"),
         [
             ("\u2003" * depth + part.name, str(part.verdict), shared.covered(part), part.rule)
@@ -35,11 +35,11 @@ def _lines(report: Report, samples: int) -> Iterator[str]:
     )
     for _, part in shared.walk(tuple(parts)):
         yield from _part(part, samples)
-    yield from _table(("unused rules",), [(shared.unused(one),) for one in report.unused])
+    yield from table(("unused rules",), [(shared.unused(one),) for one in report.unused])
     if report.noise is not None:
-        yield f"Noise: {_safe(shared.noise(report.noise))}"
+        yield f"Noise: {escaped(shared.noise(report.noise))}"
         yield ""
-        yield from _table(
+        yield from table(
             ("repeat", "verdict", "why"),
             [(part.name, str(part.verdict), part.rule) for part in report.noise.parts],
         )
@@ -47,7 +47,7 @@ def _lines(report: Report, samples: int) -> Iterator[str]:
     if rows:
         yield "How they ran (no part of the verdict):"
         yield ""
-        yield from _table(("", "control", "candidate"), rows)
+        yield from table(("", "control", "candidate"), rows)
 
 
 def _part(part: Part, samples: int) -> Iterator[str]:
@@ -55,10 +55,10 @@ def _part(part: Part, samples: int) -> Iterator[str]:
     shown = [*shared.differences(part), *(sample for column in columns for sample in column.samples)]
     if not (shown or part.drift or part.relaxations or part.skipped or part.facts):
         return
-    yield f"### {_safe(part.name)}"
+    yield f"### {escaped(part.name)}"
     yield ""
-    yield from _table(("", "control", "candidate"), [(f.name, f.control, f.candidate) for f in part.facts])
-    yield from _table(
+    yield from table(("", "control", "candidate"), [(f.name, f.control, f.candidate) for f in part.facts])
+    yield from table(
         ("column", "type", "differ", "allowed", "null on one side", "largest difference"),
         [
             (
@@ -74,14 +74,14 @@ def _part(part: Part, samples: int) -> Iterator[str]:
             for one in columns
         ],
     )
-    yield from _table(
+    yield from table(
         ("where", "what", "control", "candidate", ""), [_row(one) for one in shown[: max(samples, 0)]]
     )
     if part.total > samples and part.differences:
         least = "" if part.exact else "at least "
         yield f"{least}{part.total:,} differences in all."
         yield ""
-    yield from _table(
+    yield from table(
         ("drift of", "measure", "value", "limit", ""),
         [
             (
@@ -94,11 +94,11 @@ def _part(part: Part, samples: int) -> Iterator[str]:
             for one in part.drift
         ],
     )
-    yield from _table(
+    yield from table(
         ("relaxed by", "set to", "let pass", "reason"),
         [(one.name, one.value, f"{one.allowed:,}", one.reason) for one in part.relaxations],
     )
-    yield from _table(
+    yield from table(
         ("not compared", "how many", "why"), [(one.what, f"{one.amount:,}", one.why) for one in part.skipped]
     )
 
@@ -108,18 +108,19 @@ def _row(one: Difference) -> tuple[str, ...]:
     return (one.path, one.kind, one.control or "", one.candidate or "", detail)
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    """The lines of a table and an empty one; none where there are no rows."""
     rows = list(rows)
     if not rows:
         return
     yield "| " + " | ".join(head) + " |"
     yield "|" + " --- |" * len(head)
     for row in rows:
-        yield "| " + " | ".join(_safe(cell) for cell in row) + " |"
+        yield "| " + " | ".join(escaped(cell) for cell in row) + " |"
     yield ""
 
 
-def _safe(cell: str) -> str:
+def escaped(cell: str) -> str:
     """Text that stays in its cell and is no markup."""
     flat = " ".join(cell.split("\n"))
     for sign in "\\`*_[]<>|#":
