@@ -123,12 +123,14 @@ class Worker:
 
 
 def _forget_threads() -> None:
-    """In a fork: Airflow 3's API server in this process, whose threads were not forked."""
+    """In a fork: the API server in this process that Airflow 3.3 keeps, whose threads were not forked."""
     try:
         from airflow.sdk.execution_time.supervisor import in_process_api_server
     except ImportError:
         return
-    in_process_api_server.cache_clear()
+    forget = getattr(in_process_api_server, "cache_clear", None)
+    if forget is not None:
+        forget()
 
 
 @dataclass
