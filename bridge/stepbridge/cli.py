@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,9 +17,10 @@ from stepbridge import __version__, artifact, documents
 from stepbridge.commands import airflow_side, cache, compare
 from stepbridge.commands.options import add_format, add_store, open_root
 from stepbridge.contract import Attempt, Value
-from stepbridge.failures import StepbridgeError
+from stepbridge.failures import CacheProblem, StepbridgeError
 from stepbridge.store.base import Store
 
+_ATTEMPT = re.compile(r"runs/[^/]+/[^/]+/[^/]+/-?\d+/\d+/")
 _NOT_THERE = frozenset({"SB302", "SB306", "SB602", "SB604"})
 
 
@@ -59,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     runs.set_defaults(command=_runs)
 
     log = commands.add_parser("log", help="the log of one attempt")
-    log.add_argument("attempt", help="its prefix as `runs` prints it: runs/DAG/RUN/TASK/MAP/TRY/")
+    log.add_argument("attempt", help="its prefix as `runs` prints it: runs/DAG/RUN/TASK/MAP_INDEX/TRY/")
     add_store(log)
     log.set_defaults(command=_log)
 
@@ -130,7 +132,12 @@ def _show(arguments: argparse.Namespace) -> int:
 
     found = artifact.parse_uri(arguments.uri)
     if found is None:
-        raise StepbridgeError("SB301", "the URI is not an artifact's", place=arguments.uri)
+        raise StepbridgeError(
+            "SB301",
+            "the URI is not an artifact's",
+            place=arguments.uri,
+            hint="give one as XCom and `stepbridge runs` have it: .../artifacts/XX/DIGEST/NAME",
+        )
     store = open_root(found[0])
     manifest = publishing.read_manifest(store, found[1])
     if arguments.format == "json":
@@ -196,7 +203,10 @@ def _uris(value: Value) -> Iterator[str]:
 
 
 def _runs(arguments: argparse.Namespace) -> int:
-    found = list(_attempts(open_root(arguments.store), arguments.dag_id, arguments.run_id))
+    store = open_root(arguments.store)
+    found = list(_attempts(store, arguments.dag_id, arguments.run_id))
+    if not found:
+        _say_no_runs(store, arguments.dag_id, arguments.run_id)
     if arguments.format == "json":
         print(json.dumps([documents.to_json(run) for run in found], indent=1))
     for run in found if arguments.format == "text" else ():
@@ -206,11 +216,26 @@ def _runs(arguments: argparse.Namespace) -> int:
     return 0 if found else 1
 
 
+def _say_no_runs(store: Store, dag_id: str, run_id: str) -> None:
+    asked = f" of run {run_id!r}" if run_id else ""
+    asked += f" of DAG {dag_id!r}" if dag_id else ""
+    what_next = "`stepbridge runs` lists what there is" if dag_id else "--store names another store"
+    print(f"stepbridge: {store.root} has no attempt{asked}. Next: {what_next}", file=sys.stderr)
+
+
 def _log(arguments: argparse.Namespace) -> int:
     from stepbridge.runner.logs import read_log
 
+    store = open_root(arguments.store)
     prefix = arguments.attempt.rstrip("/") + "/"
-    for part in read_log(open_root(arguments.store), prefix):
+    if _ATTEMPT.fullmatch(prefix) is None or next(iter(store.list(prefix)), None) is None:
+        raise CacheProblem(
+            "SB602",
+            f"{store.root} has no attempt with this prefix",
+            place=arguments.attempt,
+            hint="`stepbridge runs DAG` prints the prefixes: runs/DAG/RUN/TASK/MAP_INDEX/TRY/",
+        )
+    for part in read_log(store, prefix):
         sys.stdout.buffer.write(part)
     sys.stdout.flush()
     return 0

@@ -138,8 +138,10 @@ class StepbridgeError(Exception):
     def describe(self) -> str:
         """The whole message: ``SB103 at PLACE: CAUSE. Next: HINT``."""
         where = f" at {self.place}" if self.place else ""
-        what_next = f" Next: {self.hint}" if self.hint else ""
-        return f"{self.code.id}{where}: {self.cause}{what_next}"
+        if not self.hint:
+            return f"{self.code.id}{where}: {self.cause}"
+        stop = "" if self.cause.endswith((".", "!", "?", ":", "\n")) else "."
+        return f"{self.code.id}{where}: {self.cause}{stop} Next: {self.hint}"
 
     def __reduce__(self) -> tuple[object, ...]:
         """Keep the parts when the error crosses a process."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,6 +82,17 @@ def takes_context(function: Callable[..., Any], given: frozenset[str]) -> frozen
     """The names of context keys among the parameters that no argument fills."""
     parameters = parameters_of(function, place=place_of(function))
     return frozenset(KNOWN_CONTEXT_KEYS & (parameters.keys() - given))
+
+
+def strangers(function: Callable[..., Any], names: Iterable[str], *, place: str) -> tuple[str, ...]:
+    """Those of *names* that *function* never gets: no parameter has the name, and none collects the rest.
+
+    :raises TypeProblem: SB106 where it has no signature.
+    """
+    parameters = parameters_of(function, place=place)
+    if any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters.values()):
+        return ()
+    return tuple(sorted(set(names) - parameters.keys(), key=str))
 
 
 def check(function: Callable[..., Any], args: Any, kwargs: Any, *, place: str, complete: bool = True) -> None:

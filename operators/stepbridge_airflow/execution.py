@@ -140,6 +140,9 @@ class Execution:
         if target is None:
             return Miss("")
         if self._step.cache == "refresh":
+            self._log.info(
+                "cache: not asked: cache='refresh', this run replaces the entry (key %s)", target.key[:12]
+            )
             return Miss("cache='refresh'", dead=True)
         if self._step.single_flight:
             nonce = nonce or earlier.lease(self._attempts(), target)

@@ -71,13 +71,18 @@ class Planner:
         """
         interface = Interface.of(self._function)
         given = self._arguments()
+        self._warn_of_strangers()
         args, kwargs = self._encoded(given, interface)
         names = frozenset(one.name for one in (*given.args, *given.kwargs))
         found = self._slice(names)
         for report in found.reports if found else ():
             self._operator.log.info("%s", report)
         for place in found.reads.outside if found and self._cached else ():
-            self._operator.log.warning("the cache key does not see all that the step reads: %s", place)
+            self._operator.log.warning(
+                "the cache key does not see all that the step reads: %s. Next: pass it as an argument, or "
+                "declare it: environment={...} for a variable, files=[...] for a file beside the code",
+                place,
+            )
         data = self._context(found, given, names)
         named = self._named(found, given)
         variable_names = sorted({*self._step.variables, *named.variables})
@@ -157,6 +162,21 @@ class Planner:
             {**bound_kwargs, **bindings.resolve(dict(operator.op_kwargs or {}), self._airflow)},
             place=self._place,
         )
+
+    def _warn_of_strangers(self) -> None:
+        """Name what no parameter takes: most often it is a typing error, and nothing else would tell."""
+        for option, names in (
+            ("op_kwargs", self._operator.op_kwargs or {}),
+            ("ignore", self._step.ignore if self._cached else ()),
+        ):
+            for name in arguments.strangers(self._function, names, place=self._place):
+                self._operator.log.warning(
+                    "%s names %r, which is no parameter of %s, so it has no effect. "
+                    "Next: correct the name, or leave it out",
+                    option,
+                    name,
+                    arguments.place_of(self._function),
+                )
 
     def _encoded(
         self, given: arguments.Arguments, interface: Interface

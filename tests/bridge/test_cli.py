@@ -93,7 +93,8 @@ def test_show_says_what_is_gone(
 @pytest.mark.parametrize(("uri", "code"), [("s3://b/data.parquet", 2), ("file:///nowhere/x", 2)])
 def test_show_of_something_else(uri: str, code: int, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["show", uri]) == code
-    assert "SB301" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert f"SB301 at {uri}: the URI is not an artifact's. Next: " in err
 
 
 def test_runs(file_store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -125,6 +126,33 @@ def test_log(file_store: Store) -> None:
         env={**os.environ},
     )
     assert out.stdout == b"one\ntwo \xff\n"
+
+
+def test_log_of_what_is_not_there(file_store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    file_store.put(ATTEMPT.prefix + "result.json", b"{}")
+    assert cli.main(["log", ATTEMPT.prefix, "--store", file_store.root]) == 0
+    assert capsys.readouterr() == ("", "")
+    lost = (ATTEMPT.prefix.replace("train", "trian"), ATTEMPT.prefix.replace("/1/", "/2/"))
+    for what in (*lost, "dag/latest/train", "runs/dag"):
+        assert cli.main(["log", what, "--store", file_store.root]) == 1
+        out, err = capsys.readouterr()
+        assert not out
+        assert (
+            f"SB602 at {what}: {file_store.root} has no attempt with this prefix. Next: `stepbridge runs"
+            in err
+        )
+
+
+def test_runs_says_that_there_are_none(file_store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    for asked, said in (
+        ([], "has no attempt. Next: --store"),
+        (["nix"], "has no attempt of DAG 'nix'. Next: `stepbridge runs`"),
+        (["nix", "r1"], "has no attempt of run 'r1' of DAG 'nix'. Next: `stepbridge runs`"),
+    ):
+        assert cli.main(["runs", *asked, "--store", file_store.root]) == 1
+        assert said in capsys.readouterr().err
+        assert cli.main(["runs", *asked, "--format", "json", "--store", file_store.root]) == 1
+        assert json.loads(capsys.readouterr().out) == []
 
 
 def test_load_gives_the_value_back(store: Store, settings: StoreSettings, tmp_path: Path) -> None:

@@ -484,6 +484,14 @@ def test_drop_is_careful(store: Store, say: Say) -> None:
         store.put(f"cache/s/{'abcdef' + tail * 58}.json", b"{}")
     assert say("drop", "abcdef", "--yes")[0] == 2
     assert say("drop", "ab", "--yes")[0] == 1
+    for what in ("ab", "no.step", "abc123"):
+        status, out, err = say("drop", what)
+        assert (status, out) == (1, "")
+        assert f"SB602 at {what}: no step and no key" in err
+        assert "`stepbridge cache list`" in err
+    status, out, err = say("drop", "s", "--older-than", "30d", "--yes")
+    assert (status, out) == (1, "")
+    assert "none of its entries is as old as --older-than says. Next: " in err
     assert len(list(store.list("cache/"))) == 2
     with pytest.raises(SystemExit, match="2"):
         say("drop", "s", "--older-than", "soon")

@@ -256,3 +256,34 @@ print("SEEN" + json.dumps([str(run.state), seen, sorted(heavy())]))
     assert sorted(seen["make"][0]) == ["get", "list", "put"], seen
     assert seen["make"][1] == seen["total"][1] == []
     assert modules == []
+
+
+def test_the_log_tells_what_has_no_effect_and_what_the_key_does_not_see(lab: Any, capfd: Any) -> None:
+    """A name that no parameter has is dropped as PythonOperator drops it; only the log can say so."""
+    source = """
+        import os
+
+        def work(n=1):
+            return [n, os.environ.get("SHOP")]
+
+        def anything(**kwargs):
+            return sorted(kwargs)[:0]
+
+        with DAG("DAG_ID", start_date=START, schedule=None):
+            typo, right = {"op_kwargs": {"m": 3}, "ignore": ["nn"]}, {"op_kwargs": {"n": 3}, "ignore": ["n"]}
+            StepOperator(task_id="typo", python_callable=work, cache="auto", **typo)
+            StepOperator(task_id="right", python_callable=work, cache="refresh", **right)
+            StepOperator(task_id="off", python_callable=work, ignore=["nn"])
+            more = {"op_kwargs": {"m": 3}, "ignore": ["m"], "context_keys": []}
+            StepOperator(task_id="free", python_callable=anything, cache="auto", **more)
+        """
+    run = lab.run(source)
+    said = "".join(capfd.readouterr())
+    assert run.xcom("typo") == [1, None]
+    assert said.count("op_kwargs names 'm', which is no parameter of ") == 1
+    assert said.count("ignore names 'nn', which is no parameter of ") == 1
+    assert said.count("Next: correct the name, or leave it out") == 2
+    assert "reads the environment variable SHOP. Next: pass it as an argument, or declare it" in said
+    assert said.count("cache: not asked: cache='refresh', this run replaces the entry (key ") == 1
+    key = run.xcom("right", DETAILS)["key"]
+    assert f"replaces the entry (key {key[:12]})" in said

@@ -114,7 +114,17 @@ def _drop(arguments: argparse.Namespace) -> int:
         _drop_latest(store, [info.key for info in chosen])
     elif chosen:
         print(f"{len(chosen)} entries; nothing was deleted, --yes deletes them")
-    return 0 if chosen else 1
+    if not chosen:
+        raise _nothing(arguments.what, held=bool(_chosen(store, arguments.what)))
+    return 0
+
+
+def _nothing(what: str, *, held: bool) -> CacheProblem:
+    cause = (
+        "none of its entries is as old as --older-than says" if held else "no step and no key of the cache"
+    )
+    hint = "give a lower --older-than" if held else "`stepbridge cache list` shows keys and steps"
+    return CacheProblem("SB602", cause, place=what, hint=hint)
 
 
 def _chosen(store: Store, what: str) -> list[ObjectInfo]:
